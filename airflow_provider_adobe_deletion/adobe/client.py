@@ -1,0 +1,382 @@
+"""Sends calls to Adobe: one retry, rate-limit and error policy, driven both sync and async.
+
+What is repeated, by what happened:
+
+=============================================  =========================  ===========================
+what happened                                  repeatable call            creating call
+=============================================  =========================  ===========================
+no byte was sent (DNS, refused, TLS)           repeated                   repeated
+no token for a passing reason                  repeated                   repeated
+401                                            once, with a fresh token   once, with a fresh token
+429                                            after the asked-for wait   after the asked-for wait
+timeout, reset, answer cut short, 408, 5xx     repeated, with backoff     ``AmbiguousOutcomeError``
+success, but not as documented                 ``AdobeProtocolError``     ``AmbiguousOutcomeError``
+any other 4xx                                  ``AdobeAPIError``          ``AdobeAPIError``
+=============================================  =========================  ===========================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache, partial
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
+from tenacity.wait import wait_random_exponential
+
+from airflow_provider_adobe_deletion import __version__
+from airflow_provider_adobe_deletion.adobe.auth import TOKEN_REQUEST, AdobeAuth
+from airflow_provider_adobe_deletion.adobe.calls import Call, Flow, Pause, Reply, Service, Step
+from airflow_provider_adobe_deletion.adobe.config import AdobeConfig
+from airflow_provider_adobe_deletion.adobe.errors import (
+    AdobeAuthError,
+    AdobeError,
+    AdobeInterruptedError,
+    AdobeProtocolError,
+    AdobeRateLimitError,
+    AdobeServerError,
+    AdobeUnreachableError,
+    AmbiguousOutcomeError,
+    api_error,
+)
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+# Adobe's gateway gives up at 60 s; a shorter timeout would make outcomes ambiguous that need not be.
+TIMEOUT = httpx.Timeout(connect=10.0, read=70.0, write=70.0, pool=70.0)
+_CONNECTIONS = 10
+_LIMITS = httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS, keepalive_expiry=30.0)
+_NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """When and how long a call is repeated.
+
+    :param attempts: how often a call is sent at the most.
+    :param backoff: the first wait, in seconds; it doubles, with full jitter.
+    :param max_backoff: the longest such wait, in seconds.
+    :param rate_limit_wait: the least wait after a 429 that names none, in seconds.
+    :param max_retry_after: the longest wait that is honoured when Adobe asks for one, in seconds. Beyond
+        it the error is raised, with what Adobe asked for.
+    """
+
+    attempts: int = 5
+    backoff: float = 1.0
+    max_backoff: float = 30.0
+    rate_limit_wait: float = 6.0
+    max_retry_after: float = 300.0
+
+    def should_repeat(self, call: Call[Any], error: BaseException) -> bool:
+        """Whether ``call`` is sent again after ``error``."""
+        if isinstance(error, AdobeUnreachableError):
+            return True
+        if (getattr(error, "retry_after", None) or 0) > self.max_retry_after:
+            return False
+        if isinstance(error, AdobeAuthError):
+            return error.transient
+        if isinstance(error, AdobeRateLimitError):
+            return True
+        return call.repeatable and isinstance(error, AdobeServerError | AdobeInterruptedError)
+
+    def wait(self, state: RetryCallState) -> float:
+        """Return the seconds to wait before the next attempt."""
+        error = state.outcome.exception() if state.outcome else None
+        jittered = float(wait_random_exponential(multiplier=self.backoff, max=self.max_backoff)(state))
+        asked = getattr(error, "retry_after", None)
+        if asked is not None:
+            return float(asked) + min(jittered, 1.0)
+        if getattr(error, "status", None) == 429:
+            return self.rate_limit_wait * state.attempt_number + jittered
+        return jittered
+
+
+class Pacer:
+    """Hands out the moments at which calls may start: at most ``calls`` in any ``period`` seconds."""
+
+    def __init__(self, calls: int, period: float) -> None:
+        self._period = period
+        self._starts: deque[float] = deque(maxlen=calls)
+        self._lock = threading.Lock()
+
+    def reserve(self) -> float:
+        """Take the next moment and return how many seconds it is away."""
+        with self._lock:
+            now = time.monotonic()
+            full = len(self._starts) == self._starts.maxlen
+            start = max(now, self._starts[0] + self._period) if full else now
+            self._starts.append(start)
+            return start - now
+
+
+_pacers: dict[tuple[str, str], Pacer] = {}
+
+
+def _analytics_pacer(config: AdobeConfig) -> Pacer:
+    """Return this process's pacer for Analytics: 12 requests per 6 s, counted per client id."""
+    return _pacers.setdefault((config.analytics_url, config.client_id), Pacer(12, 6.0))
+
+
+@lru_cache(maxsize=1)
+def _tls() -> ssl.SSLContext:
+    """Return the process's TLS context: loading the certificates takes tens of milliseconds."""
+    return httpx.create_ssl_context()
+
+
+class AdobeClient:
+    """Sends calls and runs flows for one connection, synchronously or on an event loop.
+
+    :param config: whose organisation, credential and sandbox to use.
+    :param on_secret: called with each minted token, to register it for masking.
+    :param policy: when and how long calls are repeated.
+    :raises AdobeConfigError: from every ``send``: the connection lacks a field that the call needs.
+    """
+
+    def __init__(
+        self,
+        config: AdobeConfig,
+        *,
+        on_secret: Callable[[str], None] | None = None,
+        policy: RetryPolicy | None = None,
+    ) -> None:
+        self.config = config
+        self.policy = policy or RetryPolicy()
+        self._auth = AdobeAuth(config, on_secret)
+        self._sync: httpx.Client | None = None
+        self._async: httpx.AsyncClient | None = None
+        # The pool's own queue takes time quadratic in its length, so callers queue before it.
+        self._gate = asyncio.Semaphore(_CONNECTIONS)
+        self._opening = asyncio.Lock()
+
+    def send(self, call: Call[T]) -> T:
+        """Send one call and return what its reader makes of the answer.
+
+        :raises AdobeError: one of its subclasses; see the module's table.
+        """
+        self.config.require_for(call.service, call.purpose)
+        if self._sync is None:
+            self._sync = httpx.Client(verify=_tls(), timeout=TIMEOUT, limits=_LIMITS, auth=self._auth)
+        http = self._sync
+        result: T = Retrying(**self._retrying(call))(self._exchange, http, call)
+        return result
+
+    async def asend(self, call: Call[T]) -> T:
+        """Send one call on the event loop; otherwise as :meth:`send`."""
+        self.config.require_for(call.service, call.purpose)
+        http = self._async or await self._aopen()
+        result: T = await AsyncRetrying(sleep=asyncio.sleep, **self._retrying(call))(self._aexchange, http, call)
+        return result
+
+    def run(self, flow: Flow[T]) -> T:
+        """Run a flow to its end and return its result; its calls' errors are raised inside it first."""
+        outcome: Any = None
+        resume: Callable[[Any], Step] = flow.send
+        while True:
+            try:
+                step = resume(outcome)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            resume = flow.send
+            try:
+                outcome = self._step(step)
+            except AdobeError as error:
+                resume, outcome = flow.throw, error
+
+    async def arun(self, flow: Flow[T]) -> T:
+        """Run a flow on the event loop; otherwise as :meth:`run`."""
+        outcome: Any = None
+        resume: Callable[[Any], Step] = flow.send
+        while True:
+            try:
+                step = resume(outcome)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            resume = flow.send
+            try:
+                outcome = await self._astep(step)
+            except AdobeError as error:
+                resume, outcome = flow.throw, error
+
+    def close(self) -> None:
+        """Close the connections of :meth:`send`."""
+        if self._sync is not None:
+            self._sync.close()
+            self._sync = None
+
+    async def aclose(self) -> None:
+        """Close the connections of :meth:`asend`."""
+        if self._async is not None:
+            await self._async.aclose()
+            self._async = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _aopen(self) -> httpx.AsyncClient:
+        async with self._opening:
+            if self._async is None:
+                self._async = await asyncio.to_thread(self._new_async)
+            return self._async
+
+    def _new_async(self) -> httpx.AsyncClient:
+        """Do what would hold the event loop up: load certificates, and set up proxies from the environment."""
+        return httpx.AsyncClient(verify=_tls(), timeout=TIMEOUT, limits=_LIMITS, auth=self._auth)
+
+    def _step(self, step: Step) -> Any:
+        if isinstance(step, Pause):
+            time.sleep(step.seconds)
+            return None
+        return self.send(step)
+
+    async def _astep(self, step: Step) -> Any:
+        if isinstance(step, Pause):
+            await asyncio.sleep(step.seconds)
+            return None
+        return await self.asend(step)
+
+    def _retrying(self, call: Call[Any]) -> dict[str, Any]:
+        return {
+            "retry": retry_if_exception(partial(self.policy.should_repeat, call)),
+            "wait": self.policy.wait,
+            "stop": stop_after_attempt(self.policy.attempts),
+            "before_sleep": partial(_log_repeat, call),
+            "reraise": True,
+        }
+
+    def _exchange(self, http: httpx.Client, call: Call[T]) -> T:
+        if wait := self._pace(call):
+            time.sleep(wait)
+        sent_at = datetime.now(UTC)
+        try:
+            response = http.send(self._request(http, call))
+        except httpx.HTTPError as error:
+            raise _broken(call, error, sent_at) from error
+        return _read(call, response, sent_at)
+
+    async def _aexchange(self, http: httpx.AsyncClient, call: Call[T]) -> T:
+        if wait := self._pace(call):
+            await asyncio.sleep(wait)
+        sent_at = datetime.now(UTC)
+        try:
+            async with self._gate:
+                sent_at = datetime.now(UTC)
+                response = await http.send(self._request(http, call))
+        except httpx.HTTPError as error:
+            raise _broken(call, error, sent_at) from error
+        return _read(call, response, sent_at)
+
+    def _pace(self, call: Call[Any]) -> float:
+        if call.service not in (Service.DATA_REPAIR, Service.DISCOVERY):
+            return 0.0
+        return _analytics_pacer(self.config).reserve()
+
+    def _request(self, http: httpx.Client | httpx.AsyncClient, call: Call[Any]) -> httpx.Request:
+        headers = {
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+            "User-Agent": f"airflow-provider-adobe-deletion/{__version__}",
+            "x-api-key": self.config.client_id,
+            **_service_headers(self.config, call.service),
+        }
+        content = call.body if isinstance(call.body, bytes | None) else json.dumps(call.body).encode()
+        url = _base_url(self.config, call.service) + call.path
+        return http.build_request(call.method, url, params=dict(call.params), content=content, headers=headers)
+
+
+def _base_url(config: AdobeConfig, service: Service) -> str:
+    match service:
+        case Service.DISCOVERY:
+            return f"{config.analytics_url}/discovery"
+        case Service.DATA_REPAIR:
+            return f"{config.analytics_url}/api/{config.global_company_id}/datarepair/v1"
+        case Service.HYGIENE:
+            return f"{config.platform_url}/data/core/hygiene"
+        case Service.PROFILE:
+            return f"{config.platform_url}/data/core/ups"
+        case Service.SANDBOX:
+            return f"{config.platform_url}/data/foundation/sandbox-management"
+
+
+def _service_headers(config: AdobeConfig, service: Service) -> dict[str, str]:
+    """Return a service's own headers. On AWS, Profile jobs are addressed by sandbox id; elsewhere by name."""
+    if service in (Service.DISCOVERY, Service.DATA_REPAIR):
+        return {}
+    headers = {"x-gw-ims-org-id": config.org_id}
+    if config.sandbox_name:
+        headers["x-sandbox-name"] = config.sandbox_name
+    if config.sandbox_id and service is not Service.SANDBOX:
+        headers["x-sandbox-id"] = config.sandbox_id
+    return headers
+
+
+def _log_repeat(call: Call[Any], state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    pause = state.next_action.sleep if state.next_action else 0.0
+    log.warning("%s Trying again in %.1f s (attempt %d).", error, pause, state.attempt_number + 1)
+
+
+def _broken(call: Call[Any], error: httpx.HTTPError, sent_at: datetime) -> AdobeError:
+    """Say what a broken exchange means for ``call``, without the URL, which may hold a token."""
+    request = getattr(error, "_request", None)
+    what = type(error).__name__
+    if request is not None and TOKEN_REQUEST in request.extensions:
+        return AdobeUnreachableError(f"Could not {call.purpose}: no token from Adobe IMS ({what}).")
+    if isinstance(error, _NOTHING_SENT):
+        return AdobeUnreachableError(f"Could not {call.purpose}: Adobe could not be reached ({what}).")
+    return _uncertain(call, AdobeInterruptedError(f"Could not {call.purpose}: the exchange broke ({what})."), sent_at)
+
+
+def _uncertain(call: Call[Any], error: AdobeError, sent_at: datetime) -> AdobeError:
+    return error if call.repeatable else AmbiguousOutcomeError(call.purpose, error, sent_at)
+
+
+def _read(call: Call[T], response: httpx.Response, sent_at: datetime) -> T:
+    try:
+        body: Any = response.json() if response.content else None
+        is_json = True
+    except (ValueError, RecursionError):
+        body, is_json = response.text, False
+    if not response.is_success:
+        error = api_error(call.purpose, response.status_code, body, response.headers, confidential=call.confidential)
+        raise _uncertain(call, error, sent_at) if isinstance(error, AdobeServerError) else error
+    try:
+        if not is_json:
+            raise ValueError("not JSON")
+        return call.read(Reply(status=response.status_code, body=body))
+    except (ValueError, TypeError, LookupError, AttributeError) as problem:
+        # Whatever the reader stumbled on may be quoted in its error, so only our own words are passed on.
+        reason = str(problem) if type(problem) is ValueError else "unexpected content"
+        raise _uncertain(
+            call,
+            AdobeProtocolError(
+                f"Adobe answered HTTP {response.status_code} when asked to {call.purpose}, "
+                f"but not as documented ({reason})."
+            ),
+            sent_at,
+        ) from None
