@@ -1,0 +1,342 @@
+"""Profile system jobs: delete a dataset or a batch from the Real-Time Customer Profile store.
+
+Adobe: *Profile system jobs API*, in all its generations: classic on Azure, AWS, and the cloud-neutral
+one of 2026. Deletes from the Profile store only; the data lake is untouched.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field
+
+from airflow_provider_adobe_deletion.adobe.calls import Call, Flow, Reply, Service, checked_id, path_id
+from airflow_provider_adobe_deletion.adobe.errors import (
+    AdobeAPIError,
+    AdobeDuplicateError,
+    AdobeNotFoundError,
+    WrongTargetError,
+)
+from airflow_provider_adobe_deletion.adobe.jobs import DeletionJob, JobKind, JobRef, JobState, newest, parse_time
+
+_PAGE_SIZE = 100
+_MAX_PAGES = 50
+_STATES = {
+    "NEW": JobState.PENDING,
+    "PROCESSING": JobState.RUNNING,
+    "IN-PROGRESS": JobState.RUNNING,
+    "COMPLETED": JobState.SUCCEEDED,
+    "SUCCESS": JobState.SUCCEEDED,
+    "ERROR": JobState.FAILED,
+    "FAILED": JobState.FAILED,
+}
+_TRUNCATE = "TRUNCATE_DATASET"
+_DELETIONS = {"DELETE", _TRUNCATE, "DELETE_EE_BATCH"}
+
+
+class RecordBatchError(AdobeAPIError):
+    """The batch belongs to a dataset of a record schema, whose batches Adobe cannot delete."""
+
+
+@dataclass(frozen=True)
+class ProfileTarget:
+    """What a Profile delete job deletes: a whole dataset, or one batch.
+
+    :param dataset_id: the dataset to delete whole; leave out for a batch.
+    :param batch_id: the batch to delete; leave out for a dataset.
+    :param batch_dataset_id: the dataset that the batch is in, where it is known.
+    :raises TypeError: an id is not a string.
+    :raises ValueError: neither or both are given, or an id cannot be one.
+    """
+
+    dataset_id: str | None = None
+    batch_id: str | None = None
+    batch_dataset_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.dataset_id is None) == (self.batch_id is None):
+            raise ValueError("Give either dataset_id (to delete a whole dataset) or batch_id, and not both.")
+        if self.dataset_id is not None and self.batch_dataset_id is not None:
+            raise ValueError("batch_dataset_id goes with batch_id; to delete a whole dataset give only dataset_id.")
+        for name in ("dataset_id", "batch_id", "batch_dataset_id"):
+            if getattr(self, name) is not None:
+                checked_id(getattr(self, name), name)
+
+    def __str__(self) -> str:
+        return f"batch {self.batch_id}" if self.batch_id else f"dataset {self.dataset_id}"
+
+    def body(self) -> dict[str, str | None]:
+        """Return the request body. ``dataSetId`` and ``batchId`` never meet: Adobe could truncate the dataset."""
+        if self.batch_id is None:
+            return {"dataSetId": self.dataset_id}
+        if self.batch_dataset_id is None:
+            return {"batchId": self.batch_id}
+        return {"datasetId": self.batch_dataset_id, "batchId": self.batch_id}
+
+    def is_of(self, job: DeletionJob) -> bool:
+        """Whether ``job`` deletes exactly this."""
+        if job.details.get("type") not in (None, *_DELETIONS):
+            return False
+        if self.batch_id is not None:
+            return job.target.get("batch_id") == self.batch_id
+        return job.target.get("dataset_id") == self.dataset_id and "batch_id" not in job.target
+
+
+class _SystemJob(BaseModel):
+    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True)
+
+    id: str = Field(validation_alias=AliasChoices("requestId", "id"), min_length=1)
+    type: str | None = Field(None, validation_alias=AliasChoices("requestType", "jobType"))
+    dataset_id: str | None = Field(
+        None, validation_alias=AliasChoices("dataSetId", "datasetId", AliasPath("properties", "datasetId"))
+    )
+    batch_id: str | None = Field(None, validation_alias=AliasChoices("batchId", AliasPath("properties", "batchId")))
+    status: str = ""
+    created: Any = Field(None, validation_alias=AliasChoices("createEpoch", "createdAt"))
+    updated: Any = Field(None, validation_alias=AliasChoices("updateEpoch", "updatedAt"))
+    metrics: Any = None
+
+
+@dataclass(frozen=True)
+class JobPage:
+    """One page of the list.
+
+    :param next: where Adobe says the list goes on: a page number, an opaque token, or ``None``.
+    :param total: how many jobs there are in all, where Adobe says so.
+    """
+
+    jobs: tuple[DeletionJob, ...]
+    next: int | str | None
+    total: int | None
+
+
+@dataclass(frozen=True)
+class JobList:
+    """The jobs that a walk over the list saw.
+
+    :param complete: ``False`` where the walk ended at its bound, so that a job not in it may exist.
+    """
+
+    jobs: tuple[DeletionJob, ...]
+    complete: bool
+
+
+def create_job(target: ProfileTarget) -> Call[DeletionJob]:
+    """Ask for a delete job. Prefer :func:`create`, which also checks what Adobe made of it."""
+    return Call(
+        Service.PROFILE,
+        "POST",
+        "/system/jobs",
+        f"create a Profile delete job for {target}",
+        _read_job,
+        body=target.body(),
+        repeatable=False,
+    )
+
+
+def get_job(job_id: str) -> Call[DeletionJob]:
+    """Look a job up by its id."""
+    path = f"/system/jobs/{path_id(job_id, 'job_id')}"
+    return Call(Service.PROFILE, "GET", path, f"look up Profile job {job_id}", _read_job)
+
+
+def remove_job(job_id: str) -> Call[None]:
+    """Remove a job. Only Azure documents it; that it stops a running deletion is not promised."""
+    path = f"/system/jobs/{path_id(job_id, 'job_id')}"
+    return Call(Service.PROFILE, "DELETE", path, f"remove Profile job {job_id}", lambda reply: None)
+
+
+def list_page(params: Mapping[str, str], token: str | None = None) -> Call[JobPage]:
+    """Return one page of the list; ``token`` is the opaque kind of ``next``, which goes into the path."""
+    path = f"/system/jobs/{quote(token, safe='')}" if token else "/system/jobs"
+    return Call(Service.PROFILE, "GET", path, "list the Profile jobs", _read_page, params=params)
+
+
+def create(target: ProfileTarget, *, cloud: str, since: datetime | None = None) -> Flow[DeletionJob]:
+    """Create a job, adopt the active one where Adobe says that it exists already, and check the target.
+
+    :param cloud: ``azure`` or ``aws``, see :func:`list_jobs`.
+    :param since: when this work was first attempted. An ended job that is younger is taken for ours.
+    :raises AdobeDuplicateError: such a job exists, has ended, and is older.
+    :raises RecordBatchError: the batch is of a record-schema dataset.
+    :raises WrongTargetError: Adobe made a job for something else.
+    """
+    try:
+        job: DeletionJob = yield create_job(target)
+    except AdobeDuplicateError as duplicate:
+        return (yield from _existing(target, duplicate, cloud, since))
+    except AdobeAPIError as error:
+        raise _explained(target, error) from error
+    _check_echo(target, job)
+    return job
+
+
+def list_jobs(cloud: str) -> Flow[JobList]:
+    """Walk the list of jobs, whatever generation answers, and stop whatever the server says.
+
+    The order is ascending in one generation and descending in another, so all pages are read, up to 50.
+
+    :param cloud: ``aws`` takes no query parameters and answers once.
+    """
+    found: dict[str, DeletionJob] = {}
+    params: dict[str, str] = {} if cloud == "aws" else {"start": "0", "limit": str(_PAGE_SIZE)}
+    token: str | None = None
+    for number in range(1, _MAX_PAGES + 1):
+        page: JobPage = yield list_page(params, token)
+        new = [job for job in page.jobs if job.id not in found]
+        found.update((job.id, job) for job in new)
+        if not new and token is None and number > 1 and isinstance(page.next, str):
+            # Page numbers lead nowhere new; the documents put the opaque token into the path.
+            params, token = {}, page.next
+            continue
+        everything = page.total is not None and len(found) >= page.total
+        if not new or page.next is None or everything or cloud == "aws":
+            return JobList(tuple(found.values()), complete=cloud != "aws" or len(found) < _PAGE_SIZE)
+        if isinstance(page.next, int):
+            params = {"start": str(page.next), "limit": str(_PAGE_SIZE)}
+        elif token is not None:
+            token = page.next
+        else:
+            params = {"page": str(number), "limit": str(_PAGE_SIZE)}
+    return JobList(tuple(found.values()), complete=False)
+
+
+def find(target: ProfileTarget, *, cloud: str) -> Flow[JobList]:
+    """Walk the list for the jobs that delete exactly ``target``."""
+    listed = yield from list_jobs(cloud)
+    return JobList(tuple(job for job in listed.jobs if target.is_of(job)), listed.complete)
+
+
+def remove(job_id: str) -> Flow[bool]:
+    """Remove a job and make sure that it is gone.
+
+    :return: whether the job was there before.
+    :raises AdobeAPIError: Adobe refused, or still knows the job afterwards.
+    """
+    if not (yield from _exists(job_id)):
+        return False
+    reason = "Adobe accepted the removal but still has the job"
+    try:
+        yield remove_job(job_id)
+    except AdobeNotFoundError:
+        reason = (
+            "the job exists, but this organisation's API has no call that removes one "
+            "(only the Azure generation documents it)"
+        )
+    if (yield from _exists(job_id)):
+        raise AdobeAPIError(f"remove Profile job {job_id}", status=404, detail=reason)
+    return True
+
+
+def _exists(job_id: str) -> Flow[bool]:
+    try:
+        yield get_job(job_id)
+    except AdobeNotFoundError:
+        return False
+    return True
+
+
+def _existing(
+    target: ProfileTarget, duplicate: AdobeDuplicateError, cloud: str, since: datetime | None
+) -> Flow[DeletionJob]:
+    twins = (yield from find(target, cloud=cloud)).jobs
+    active = [job for job in twins if not job.state.terminal]
+    ours = [job for job in twins if since and job.created_at and job.created_at >= since]
+    if active or ours:
+        return newest(active or ours)
+    raise AdobeDuplicateError(
+        duplicate.purpose,
+        status=duplicate.status,
+        detail="; ".join(
+            filter(
+                None,
+                [duplicate.detail, "no active job for it was found, and an earlier one is not taken for it"],
+            )
+        ),
+        code=duplicate.code,
+        request_id=duplicate.request_id,
+    ) from duplicate
+
+
+def _explained(target: ProfileTarget, error: AdobeAPIError) -> AdobeAPIError:
+    if target.batch_id is None or "batch can only be specified" not in error.detail.lower():
+        return error
+    return RecordBatchError(
+        error.purpose,
+        status=error.status,
+        detail="the batch belongs to a dataset of a record schema, and Adobe cannot delete single batches of those, "
+        "because each batch overwrites earlier records; delete the whole dataset, or ingest the records again. "
+        f"Adobe says: {error.detail}",
+        code=error.code,
+        request_id=error.request_id,
+    )
+
+
+def _check_echo(target: ProfileTarget, job: DeletionJob) -> None:
+    if target.batch_id is not None:
+        right = job.target.get("batch_id") == target.batch_id and job.details.get("type") != _TRUNCATE
+    else:
+        right = job.target.get("dataset_id", target.dataset_id) == target.dataset_id and "batch_id" not in job.target
+    if not right:
+        made = ", ".join(f"{name} {value}" for name, value in job.target.items()) or "no target"
+        raise WrongTargetError(
+            f"Asked to delete {target} from the Profile store, Adobe created job {job.id} for something else "
+            f"({job.details.get('type', 'no type')}: {made}). "
+            "Look at that job at once: it may be deleting the wrong data.",
+            job.id,
+        )
+
+
+def _read_job(reply: Reply) -> DeletionJob:
+    return _normalised(reply.body)
+
+
+def _normalised(body: Any) -> DeletionJob:
+    job = _SystemJob.model_validate(body)
+    status = job.status.upper().replace("_", "-")
+    target = {"dataset_id": job.dataset_id, "batch_id": job.batch_id}
+    details: dict[str, Any] = {"type": job.type} if job.type else {}
+    if metrics := _metrics(job.metrics):
+        details["metrics"] = metrics
+    return DeletionJob(
+        ref=JobRef(JobKind.PROFILE, job.id),
+        state=_STATES.get(status, JobState.UNKNOWN),
+        status=job.status,
+        target={name: value for name, value in target.items() if value},
+        created_at=parse_time(job.created),
+        updated_at=parse_time(job.updated),
+        details=details,
+    )
+
+
+def _metrics(value: Any) -> dict[str, int | float]:
+    """Read the metrics, which some generations send as a JSON string; only figures are kept."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return {}
+    if not isinstance(value, dict):
+        return {}
+    return {str(name): figure for name, figure in value.items() if isinstance(figure, int | float)}
+
+
+def _read_page(reply: Reply) -> JobPage:
+    """Read a list: a bare array, or ``children`` with a ``_page`` whose members differ by generation."""
+    if isinstance(reply.body, list):
+        return JobPage(tuple(_normalised(entry) for entry in reply.body), None, None)
+    if not isinstance(reply.body, dict) or not isinstance(reply.body.get("children", []), list):
+        raise ValueError("not a list of jobs")
+    page = reply.body.get("_page") or {}
+    following = page.get("next")
+    total = page.get("totalCount")
+    return JobPage(
+        tuple(_normalised(entry) for entry in reply.body.get("children", [])),
+        following if isinstance(following, int | str) and following != "" else None,
+        total if isinstance(total, int) else None,
+    )

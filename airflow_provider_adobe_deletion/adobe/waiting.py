@@ -1,0 +1,276 @@
+"""Waiting for jobs: every decision of it, once, for the worker, the sensor and the trigger.
+
+A :class:`WaitPlan` is small and plain, so that it can be stored; :func:`look` looks at each job once;
+:func:`wait` looks until the end or the deadline. Both are flows: they decide, the client sends and sleeps.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from airflow_provider_adobe_deletion.adobe.calls import Call, Flow, Pause
+from airflow_provider_adobe_deletion.adobe.errors import (
+    AdobeAPIError,
+    AdobeAuthError,
+    AdobeError,
+    AdobeInterruptedError,
+    AdobeNotFoundError,
+    AdobeRateLimitError,
+    AdobeServerError,
+    AdobeUnreachableError,
+)
+from airflow_provider_adobe_deletion.adobe.jobs import DeletionJob, JobKind, JobRef, JobState
+
+log = logging.getLogger(__name__)
+
+_EVENT_VERSION = 1
+_GROWTH = 0.025
+# A new job may not be visible at once; how long is not documented. After that, 404 means removed.
+_VISIBLE_WITHIN = timedelta(minutes=2)
+_MISSES_UNTIL_GONE = 2
+
+
+def utc_now() -> datetime:
+    """Return the current time."""
+    return datetime.now(UTC)
+
+
+class Outcome(StrEnum):
+    """How a wait ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    REFUSED = "refused"
+    """Adobe kept refusing to look the job up."""
+
+
+@dataclass(frozen=True)
+class WaitPlan:
+    """What to wait for, and how.
+
+    :param refs: the jobs.
+    :param submitted_at: when the work was submitted; the polling interval follows from its age, so a
+        restarted wait goes on where it was.
+    :param deadline: when the wait ends at the latest.
+    :param poll_interval: the shortest interval between looks, in seconds.
+    :param max_poll_interval: the longest, in seconds.
+    :param max_poll_failures: how many refused looks in a row are tolerated. Outages (no connection, 5xx,
+        429) do not count: they last as long as they last, and the deadline ends the wait.
+    """
+
+    refs: tuple[JobRef, ...]
+    submitted_at: datetime
+    deadline: datetime
+    poll_interval: float
+    max_poll_interval: float
+    max_poll_failures: int = 10
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON-ready values."""
+        return {
+            "refs": [ref.to_dict() for ref in self.refs],
+            "submitted_at": self.submitted_at.isoformat(),
+            "deadline": self.deadline.isoformat(),
+            "poll_interval": self.poll_interval,
+            "max_poll_interval": self.max_poll_interval,
+            "max_poll_failures": self.max_poll_failures,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> WaitPlan:
+        """Read what :meth:`to_dict` wrote."""
+        return cls(
+            refs=tuple(JobRef.from_dict(ref) for ref in data["refs"]),
+            submitted_at=datetime.fromisoformat(data["submitted_at"]),
+            deadline=datetime.fromisoformat(data["deadline"]),
+            poll_interval=data["poll_interval"],
+            max_poll_interval=data["max_poll_interval"],
+            max_poll_failures=data["max_poll_failures"],
+        )
+
+    def interval(self, now: datetime) -> float:
+        """Return the seconds until the next look: 2.5 % of the job's age, within the plan's bounds.
+
+        Up to a fifth is taken off at random, so that jobs submitted together are not polled together.
+        """
+        age = max(0.0, (now - self.submitted_at).total_seconds())
+        full = min(max(self.poll_interval, age * _GROWTH), max(self.max_poll_interval, self.poll_interval))
+        jittered = full * random.uniform(0.8, 1.0)  # noqa: S311
+        return max(0.0, min(jittered, (self.deadline - now).total_seconds()))
+
+
+@dataclass(frozen=True)
+class WaitResult:
+    """How a wait ended, and what is known of each job: ids, states, counts and times only.
+
+    :param jobs: :meth:`DeletionJob.summary` of each job; without a state where it was never seen.
+    :param reason: why looking was refused, as status, code and request id.
+    """
+
+    outcome: Outcome
+    jobs: tuple[Mapping[str, Any], ...]
+    reason: str = ""
+
+    def to_event(self) -> dict[str, Any]:
+        """Return it as a trigger event's payload."""
+        return {
+            "version": _EVENT_VERSION,
+            "outcome": self.outcome.value,
+            "jobs": [dict(job) for job in self.jobs],
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_event(cls, event: Any) -> WaitResult:
+        """Read a trigger event's payload.
+
+        :raises ValueError: it is not one that this version writes. It must not be taken for success.
+        """
+        try:
+            if event["version"] != _EVENT_VERSION or not event["jobs"]:
+                raise ValueError
+            for job in event["jobs"]:
+                JobRef.from_dict(job)
+            result = cls(Outcome(event["outcome"]), tuple(event["jobs"]), str(event["reason"]))
+        except (TypeError, LookupError, ValueError):
+            raise ValueError("The trigger's event is not one that this version of the provider understands.") from None
+        if result.outcome is Outcome.SUCCEEDED and any(job.get("state") != "succeeded" for job in result.jobs):
+            raise ValueError("The trigger's event claims success, but not for every job.")
+        return result
+
+
+class Watch:
+    """What is known of the jobs of one plan."""
+
+    def __init__(self, plan: WaitPlan, now: Callable[[], datetime] = utc_now) -> None:
+        self._plan = plan
+        self._now = now
+        self._seen: dict[str, DeletionJob] = {}
+        self._misses: dict[str, int] = {}
+        self._refusals = 0
+        self._refusal = ""
+        self._asked_wait = 0.0
+
+    def look(self) -> Flow[WaitResult | None]:
+        """Look at each job that has not ended, and return the result if the wait is over."""
+        self._asked_wait = 0.0
+        for ref in self._plan.refs:
+            if (seen := self._seen.get(ref.id)) is None or not seen.state.terminal:
+                yield from self._look_at(ref)
+        return self._result()
+
+    def pause(self) -> Pause:
+        """Return the pause before the next look."""
+        return Pause(max(self._plan.interval(self._now()), self._asked_wait))
+
+    def _look_at(self, ref: JobRef) -> Flow[None]:
+        try:
+            job: DeletionJob = yield lookup(ref)
+        except AdobeNotFoundError as error:
+            self._missing(ref, error)
+        except AdobeError as error:
+            self._failed_look(ref, error)
+        else:
+            self._refusals = 0
+            self._misses.pop(ref.id, None)
+            self._observe(job)
+
+    def _observe(self, job: DeletionJob) -> None:
+        before = self._seen.get(job.id)
+        if before is None or before.status != job.status:
+            log.info("%s %s is %s.", _label(job.ref), job.id, job.status or "without a status")
+            if job.state is JobState.UNKNOWN:
+                log.warning(
+                    "%s %s has a status that Adobe does not document (%s); waiting on.",
+                    _label(job.ref),
+                    job.id,
+                    job.status,
+                )
+        self._seen[job.id] = job
+
+    def _missing(self, ref: JobRef, error: AdobeNotFoundError) -> None:
+        if self._now() - self._plan.submitted_at < _VISIBLE_WITHIN:
+            log.info("%s %s is not visible yet.", _label(ref), ref.id)
+            return
+        self._misses[ref.id] = self._misses.get(ref.id, 0) + 1
+        log.warning("%s", error)
+        if self._misses[ref.id] >= _MISSES_UNTIL_GONE:
+            self._seen[ref.id] = DeletionJob(ref=ref, state=JobState.GONE, status="HTTP 404")
+
+    def _failed_look(self, ref: JobRef, error: AdobeError) -> None:
+        if isinstance(error, AdobeRateLimitError):
+            self._asked_wait = max(self._asked_wait, error.retry_after or 0.0)
+        if _is_outage(error):
+            log.warning("Could not look at %s %s now; its deadline stands. %s", _label(ref), ref.id, error)
+            return
+        self._refusals += 1
+        self._refusal = _in_short(error)
+        log.warning(
+            "Look %d of at most %d in a row was refused: %s", self._refusals, self._plan.max_poll_failures, error
+        )
+
+    def _result(self) -> WaitResult | None:
+        states = [self._seen[ref.id].state if ref.id in self._seen else None for ref in self._plan.refs]
+        if all(state is not None and state.terminal for state in states):
+            good = all(state is JobState.SUCCEEDED for state in states)
+            return self._ended(Outcome.SUCCEEDED if good else Outcome.FAILED)
+        if self._refusals >= self._plan.max_poll_failures:
+            return self._ended(Outcome.REFUSED)
+        return self._ended(Outcome.TIMED_OUT) if self._now() >= self._plan.deadline else None
+
+    def _ended(self, outcome: Outcome) -> WaitResult:
+        jobs = [self._seen[ref.id].summary() if ref.id in self._seen else ref.to_dict() for ref in self._plan.refs]
+        return WaitResult(outcome, tuple(jobs), self._refusal if outcome is Outcome.REFUSED else "")
+
+
+def look(plan: WaitPlan, now: Callable[[], datetime] = utc_now) -> Flow[WaitResult | None]:
+    """Look at each job once; the result, if the wait is over already."""
+    return (yield from Watch(plan, now).look())
+
+
+def wait(plan: WaitPlan, now: Callable[[], datetime] = utc_now) -> Flow[WaitResult]:
+    """Look at the jobs until all have ended, or the deadline has come."""
+    watch = Watch(plan, now)
+    while True:
+        result = yield from watch.look()
+        if result is not None:
+            return result
+        yield watch.pause()
+
+
+def lookup(ref: JobRef) -> Call[DeletionJob]:
+    """Return the call that looks ``ref`` up."""
+    if ref.kind is JobKind.PROFILE:
+        from airflow_provider_adobe_deletion.adobe import profile
+
+        return profile.get_job(ref.id)
+    raise ValueError(f"There is no look-up for jobs of kind {ref.kind.value}.")
+
+
+def _label(ref: JobRef) -> str:
+    return {JobKind.PROFILE: "Profile job"}.get(ref.kind, "Job")
+
+
+def _is_outage(error: AdobeError) -> bool:
+    """Whether the look failed for a reason that passes by itself."""
+    if isinstance(error, AdobeAuthError):
+        return error.transient
+    return isinstance(error, AdobeUnreachableError | AdobeInterruptedError | AdobeServerError | AdobeRateLimitError)
+
+
+def _in_short(error: AdobeError) -> str:
+    """Say what was refused without Adobe's words, which may hold personal data: events are logged whole."""
+    marks = [type(error).__name__]
+    if isinstance(error, AdobeAPIError | AdobeAuthError):
+        marks += [f"HTTP {error.status}"] if error.status else []
+        marks += [f"code {error.code}"] if error.code else []
+    if isinstance(error, AdobeAPIError) and error.request_id:
+        marks.append(f"request id {error.request_id}")
+    return ", ".join(marks)
