@@ -1,0 +1,237 @@
+"""The life that all deletions share: validate, submit once, wait, return the result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, conf
+
+from airflow_provider_adobe_deletion import parameters
+from airflow_provider_adobe_deletion.adobe.waiting import WaitPlan, WaitResult, look, utc_now, wait
+from airflow_provider_adobe_deletion.outcome import airflow_errors, check_outcome
+from airflow_provider_adobe_deletion.submission import (
+    ADOPT,
+    FAIL,
+    RESUBMIT,
+    Blocked,
+    Submission,
+    Submitted,
+    Work,
+)
+from airflow_provider_adobe_deletion.task_state import identity, state_store
+from airflow_provider_adobe_deletion.triggers.job import AdobeJobTrigger
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_adobe_deletion.adobe.client import AdobeClient
+    from airflow_provider_adobe_deletion.adobe.config import AdobeConfig
+
+JOBS_XCOM = "jobs"
+_GRACE = timedelta(minutes=30)
+
+
+class AdobeDeletionOperator(BaseOperator):
+    """Base of the operators that create a job at Adobe and wait for it.
+
+    A task never submits what it has submitted already: before it posts, it looks for the job of its own
+    earlier tries, in Airflow's task state (3.3 and later) and in Adobe's lists. A failure that a retry
+    cannot cure fails the task without one. Killing the task does not cancel the job.
+
+    The normalised jobs are pushed as XCom ``jobs`` as soon as they are submitted, and again at the end.
+
+    :param adobe_conn_id: the connection of type ``adobe`` (templated).
+    :param wait_for_completion: whether the task ends only when the job has.
+    :param deferrable: whether it waits in the triggerer. Default: ``[operators] default_deferrable``.
+    :param poll_interval: the shortest interval between two looks, in seconds or as a timedelta. The
+        interval grows with the job's age.
+    :param max_poll_interval: the longest interval, likewise.
+    :param completion_timeout: how long the job may take, in seconds or as a timedelta. It counts from the
+        submission, whatever retries and restarts happen. Default: the operator's ``default_timeout``.
+    :param max_poll_failures: how many refused looks in a row are tolerated while waiting. Outages are
+        tolerated until the timeout.
+    :param on_ambiguous: when it is unknown whether a request took effect and its job stays absent from
+        Adobe's lists for the settle time (option ``[adobe_deletion] settle_time``): ``resubmit``, or
+        ``fail`` and leave it to a person.
+    :param on_clear: what a cleared task does about its earlier job: ``adopt`` waits for it if it runs and
+        returns it if it succeeded; ``resubmit`` submits a new one once the earlier one has ended.
+    :param submission_key: part of the submission's identity; change it to submit once more (templated).
+    :raises ValueError: a parameter cannot be right.
+    :raises TypeError: a parameter is of the wrong type.
+    """
+
+    template_fields: Sequence[str] = ("adobe_conn_id", "submission_key")
+    default_timeout: ClassVar[timedelta] = timedelta(days=1)
+    default_poll_interval: ClassVar[float] = 60.0
+    default_max_poll_interval: ClassVar[float] = 900.0
+
+    def __init__(
+        self,
+        *,
+        adobe_conn_id: str = "adobe_default",
+        wait_for_completion: bool = True,
+        deferrable: bool | None = None,
+        poll_interval: float | timedelta | None = None,
+        max_poll_interval: float | timedelta | None = None,
+        completion_timeout: float | timedelta | None = None,
+        max_poll_failures: int = 10,
+        on_ambiguous: str = RESUBMIT,
+        on_clear: str = ADOPT,
+        submission_key: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if deferrable is None:
+            deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
+        self.adobe_conn_id = adobe_conn_id
+        self.wait_for_completion = parameters.flag(wait_for_completion, "wait_for_completion")
+        self.deferrable = parameters.flag(deferrable, "deferrable")
+        self.poll_interval = _or_default(poll_interval, "poll_interval", self.default_poll_interval)
+        self.max_poll_interval = max(
+            _or_default(max_poll_interval, "max_poll_interval", self.default_max_poll_interval), self.poll_interval
+        )
+        self.completion_timeout = _or_default(
+            completion_timeout, "completion_timeout", self.default_timeout.total_seconds()
+        )
+        self.max_poll_failures = parameters.count(max_poll_failures, "max_poll_failures")
+        self.on_ambiguous = parameters.choice(on_ambiguous, "on_ambiguous", (RESUBMIT, FAIL))
+        self.on_clear = parameters.choice(on_clear, "on_clear", (ADOPT, RESUBMIT))
+        self.submission_key = submission_key
+        self._waiting_for: tuple[str, ...] = ()
+        self._context: Context | None = None
+
+    def check(self) -> None:
+        """Refuse what can be known to be wrong without Adobe.
+
+        :raises ValueError: a parameter cannot be right.
+        :raises TypeError: a parameter is of the wrong type.
+        """
+        parameters.optional_text(self.submission_key, "submission_key")
+        parameters.optional_text(self.adobe_conn_id, "adobe_conn_id")
+
+    def work(self, config: AdobeConfig) -> Work:
+        """Return what is to be submitted."""
+        raise NotImplementedError
+
+    def result(self, jobs: Sequence[Mapping[str, Any]]) -> Any:
+        """Return the task's return value, made from the jobs' summaries."""
+        return jobs[0]["id"]
+
+    def execute(self, context: Context) -> Any:
+        """Submit, unless an earlier try has; then wait, defer, or return."""
+        from airflow_provider_adobe_deletion.hooks.adobe import AdobeHook
+
+        self._context = context
+        with airflow_errors():
+            self.check()
+            with AdobeHook(self.adobe_conn_id).client as client:
+                try:
+                    submitted = self._submit(context, client)
+                except Blocked as blocked:
+                    return self._wait_first(context, client, blocked)
+                return self._wait(context, client, submitted)
+
+    def execute_complete(self, context: Context, event: Any = None) -> Any:
+        """Turn the trigger's event into the result."""
+        return self._finish(context, _understood(event))
+
+    def execute_again(self, context: Context, event: Any = None) -> Any:
+        """Go on once the job has ended that had to end first, however it ended."""
+        result = _understood(event)
+        if any(job.get("state") not in ("succeeded", "failed", "gone") for job in result.jobs):
+            check_outcome(result)
+        return self.execute(context)
+
+    def on_kill(self) -> None:
+        """Leave the jobs alone, and say which ones go on."""
+        if self._waiting_for:
+            self.log.warning(
+                "The task was killed; at Adobe these go on: %s. A retry waits for them.", ", ".join(self._waiting_for)
+            )
+
+    def _submit(self, context: Context, client: AdobeClient) -> list[Submitted]:
+        work = self.work(client.config)
+        submission = Submission(
+            identity(context, self.submission_key, self.retries or 0),
+            state_store(context),
+            on_ambiguous=self.on_ambiguous,
+            on_clear=self.on_clear,
+            settle_time=conf.getfloat("adobe_deletion", "settle_time", fallback=180.0),
+        )
+        self.log.info("Submitting %s, %s.", work.what, _place(client.config))
+        submitted = client.run(submission.obtain(work))
+        self.log.info("Job %s at Adobe: %s.", submitted.job.id, work.what)
+        return [submitted]
+
+    def _wait(self, context: Context, client: AdobeClient, submitted: Sequence[Submitted]) -> Any:
+        jobs = [entry.job.summary() for entry in submitted]
+        context["ti"].xcom_push(key=JOBS_XCOM, value=jobs)
+        if not self.wait_for_completion:
+            return self.result(jobs)
+        started = min(entry.at for entry in submitted)
+        plan = WaitPlan(
+            refs=tuple(entry.job.ref for entry in submitted),
+            submitted_at=started,
+            deadline=started + timedelta(seconds=self.completion_timeout),
+            poll_interval=self.poll_interval,
+            max_poll_interval=self.max_poll_interval,
+            max_poll_failures=self.max_poll_failures,
+        )
+        return self._finish(context, self._waited(client, plan, "execute_complete"))
+
+    def _wait_first(self, context: Context, client: AdobeClient, blocked: Blocked) -> Any:
+        """Wait for the job in the way, then start over."""
+        self.log.info("Job %s is still %s: %s.", blocked.job.id, blocked.job.state.value, blocked.reason)
+        now = utc_now()
+        plan = WaitPlan(
+            refs=(blocked.job.ref,),
+            submitted_at=blocked.job.created_at or now,
+            deadline=now + timedelta(seconds=self.completion_timeout),
+            poll_interval=self.poll_interval,
+            max_poll_interval=self.max_poll_interval,
+            max_poll_failures=self.max_poll_failures,
+        )
+        return self.execute_again(context, self._waited(client, plan, "execute_again").to_event())
+
+    def _waited(self, client: AdobeClient, plan: WaitPlan, resume: str) -> WaitResult:
+        """Return how the wait ended; or defer, and come back through the method named ``resume``."""
+        self._waiting_for = tuple(ref.id for ref in plan.refs)
+        if not self.deferrable:
+            return client.run(wait(plan))
+        result = client.run(look(plan))
+        if result is not None:
+            return result
+        self.log.info("Deferring until the job ends, or %s.", plan.deadline.isoformat(timespec="seconds"))
+        return self.defer(
+            trigger=AdobeJobTrigger(self.adobe_conn_id, plan.to_dict(), **self.trigger_options()),
+            method_name=resume,
+            timeout=plan.deadline - utc_now() + _GRACE,
+        )
+
+    def trigger_options(self) -> dict[str, Any]:
+        """Return what the trigger needs beyond the plan."""
+        return {}
+
+    def _finish(self, context: Context, result: WaitResult) -> Any:
+        context["ti"].xcom_push(key=JOBS_XCOM, value=[dict(job) for job in result.jobs])
+        check_outcome(result)
+        for job in result.jobs:
+            self.log.info("Job %s has succeeded (%s): %s", job["id"], job["status"], job.get("details") or "no figures")
+        return self.result(result.jobs)
+
+
+def _understood(event: Any) -> WaitResult:
+    try:
+        return WaitResult.from_event(event)
+    except ValueError as error:
+        raise AirflowFailException(f"{error} Whether the job has ended is unknown; look at it at Adobe.") from None
+
+
+def _or_default(value: float | timedelta | None, name: str, default: float) -> float:
+    return default if value is None else parameters.seconds(value, name)
+
+
+def _place(config: AdobeConfig) -> str:
+    return f"organisation {config.org_id}, sandbox {config.sandbox_name or config.sandbox_id or '(none)'}"

@@ -1,0 +1,63 @@
+"""Turns what Adobe and our own checks say into what Airflow does about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+from airflow_provider_adobe_deletion.adobe.errors import (
+    AdobeAPIError,
+    AdobeAuthError,
+    AdobeConfigError,
+    AdobeError,
+    AdobeRateLimitError,
+    AdobeServerError,
+    WrongTargetError,
+)
+from airflow_provider_adobe_deletion.adobe.waiting import Outcome, WaitResult
+from airflow_provider_adobe_deletion.submission import SubmissionError
+
+
+@contextmanager
+def airflow_errors() -> Iterator[None]:
+    """Raise ``AirflowFailException`` for what a retry cannot cure, ``AirflowException`` for what it can."""
+    try:
+        yield
+    except (AdobeError, ValueError, TypeError) as error:
+        kind = AirflowFailException if _is_final(error) else AirflowException
+        raise kind(str(error)) from error
+
+
+def check_outcome(result: WaitResult) -> None:
+    """Return if every job succeeded.
+
+    :raises AirflowFailException: a retry would not help: the time is up, or somebody removed a job.
+    :raises AirflowException: a retry may help: a job failed, or looking it up was refused for too long.
+    """
+    told = ", ".join(f"{job['id']} ({job.get('status') or 'not seen'})" for job in result.jobs)
+    if result.outcome is Outcome.TIMED_OUT:
+        raise AirflowFailException(
+            f"Not finished in time: {told}. Nothing was cancelled at Adobe. Raise the timeout and clear the task "
+            "to go on waiting for the same job."
+        )
+    if result.outcome is Outcome.REFUSED:
+        raise AirflowException(
+            f"Looking up was refused too often in a row: {told}; the last time: {result.reason}. At Adobe nothing was "
+            "cancelled; a retry goes on waiting."
+        )
+    if any(job.get("state") == "gone" for job in result.jobs):
+        raise AirflowFailException(f"Somebody removed a job from Adobe: {told}.")
+    if result.outcome is Outcome.FAILED:
+        raise AirflowException(f"Failed at Adobe: {told}.")
+
+
+def _is_final(error: Exception) -> bool:
+    if isinstance(error, AdobeAuthError):
+        return not error.transient
+    if isinstance(error, AdobeRateLimitError | AdobeServerError):
+        return False
+    return isinstance(
+        error, AdobeConfigError | AdobeAPIError | WrongTargetError | SubmissionError | ValueError | TypeError
+    )

@@ -1,0 +1,111 @@
+"""The one trigger of this provider: waits for jobs of any kind."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sys
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowException, conf
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_adobe_deletion.adobe.errors import AdobeError
+from airflow_provider_adobe_deletion.adobe.waiting import Outcome, WaitPlan, WaitResult, utc_now, wait
+from airflow_provider_adobe_deletion.task_state import ENDED, current_state
+
+if TYPE_CHECKING:
+    from airflow_provider_adobe_deletion.hooks.adobe import AdobeHook
+
+_HOOK_MODULE = "airflow_provider_adobe_deletion.hooks.adobe"
+
+_removals: set[asyncio.Task[None]] = set()
+
+
+class AdobeJobTrigger(BaseTrigger):
+    """Waits for one or many jobs until all have ended or the deadline has come, and fires once.
+
+    The event holds ids, states, counts and times only, because Airflow logs events whole. The deadline is
+    absolute, so a restarted triggerer does not prolong the wait. It does not fire in its first seconds
+    (option ``[adobe_deletion] minimum_deferral``), since Airflow can then fail the task by mistake.
+
+    :param adobe_conn_id: the connection.
+    :param plan: a :class:`~airflow_provider_adobe_deletion.adobe.waiting.WaitPlan`, as JSON-ready values.
+    :param remove_on_kill: whether to remove the Profile jobs when somebody ended the task by hand. Airflow
+        calls ``on_kill`` also when nobody did, so the task's state is looked up first.
+    """
+
+    def __init__(self, adobe_conn_id: str, plan: dict[str, Any], remove_on_kill: bool = False) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.adobe_conn_id = adobe_conn_id
+        self.plan = plan
+        self.remove_on_kill = remove_on_kill
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments, which Airflow stores as plain text."""
+        return (
+            "airflow_provider_adobe_deletion.triggers.job.AdobeJobTrigger",
+            {"adobe_conn_id": self.adobe_conn_id, "plan": self.plan, "remove_on_kill": self.remove_on_kill},
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, and yield the one event."""
+        started = time.monotonic()
+        result = await self._wait(WaitPlan.from_dict(self.plan))
+        await asyncio.sleep(max(0.0, started + _minimum_deferral() - time.monotonic()))
+        yield TriggerEvent(result.to_event())  # type: ignore[no-untyped-call]
+
+    async def on_kill(self) -> None:
+        """Leave the jobs alone and log them, or remove them where that was asked for."""
+        ids = ", ".join(ref.id for ref in WaitPlan.from_dict(self.plan).refs)
+        if not self.remove_on_kill:
+            self.log.info("No longer waiting; at Adobe nothing was cancelled: %s.", ids)
+            return
+        removal = asyncio.ensure_future(self._remove())
+        _removals.add(removal)
+        removal.add_done_callback(_removals.discard)
+        # The triggerer cancels this coroutine after about a second; the removal goes on.
+        await asyncio.shield(removal)
+
+    async def _wait(self, plan: WaitPlan) -> WaitResult:
+        hook = await self._hook()
+        for _ in range(plan.max_poll_failures):
+            try:
+                async with hook.aclient() as client:
+                    return await client.arun(wait(plan))
+            except (AdobeError, AirflowException) as error:
+                reason = type(error).__name__
+                self.log.warning("Connection %s cannot be used now: %s", self.adobe_conn_id, error)
+                await asyncio.sleep(plan.interval(utc_now()))
+        return WaitResult(Outcome.REFUSED, tuple(ref.to_dict() for ref in plan.refs), reason)
+
+    async def _hook(self) -> AdobeHook:
+        if _HOOK_MODULE not in sys.modules:
+            # The import takes a good part of a second, too long for the event loop.
+            await asyncio.to_thread(importlib.import_module, _HOOK_MODULE)
+        from airflow_provider_adobe_deletion.hooks.adobe import AdobeHook
+
+        return AdobeHook(self.adobe_conn_id)
+
+    async def _remove(self) -> None:
+        from airflow_provider_adobe_deletion.adobe import profile
+
+        try:
+            state = await asyncio.to_thread(current_state, self.task_instance)
+        except Exception as error:
+            self.log.warning("The task's state is unknown, so nothing is removed: %s", type(error).__name__)
+            return
+        if state not in ENDED:
+            self.log.info("The task is %s, so nothing is removed.", state)
+            return
+        hook = await self._hook()
+        async with hook.aclient() as client:
+            for ref in WaitPlan.from_dict(self.plan).refs:
+                removed = await client.arun(profile.remove(ref.id))
+                self.log.info("Profile job %s %s.", ref.id, "was removed" if removed else "was gone already")
+
+
+def _minimum_deferral() -> float:
+    return float(conf.getfloat("adobe_deletion", "minimum_deferral", fallback=10.0))
