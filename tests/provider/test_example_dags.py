@@ -1,0 +1,35 @@
+"""The example DAGs, whole, by ``dag.test()`` against the simulated Adobe."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "example_dags"
+
+
+def load(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.dag
+
+
+def states(run: Any) -> dict[str, str]:
+    return {ti.task_id: str(ti.state) for ti in run.get_task_instances()}
+
+
+@pytest.mark.parametrize("shape", ["azure", "unified"])
+def test_profile_delete(adobe, run_dag, shape):
+    adobe.settings.profile_shape = shape
+    adobe.settings.profile_seconds = (0.2, 0.5)
+    run = run_dag(load("example_adobe_profile_delete"))
+    assert set(states(run).values()) == {"success"}
+    assert [job["status"] for job in adobe.jobs()] == ["COMPLETED" if shape == "azure" else "SUCCESS"] * 2
+    report = run.get_task_instance("report").xcom_pull(task_ids="report")
+    assert {job["id"] for job in report} == {job["id"] for job in adobe.jobs()}

@@ -1,0 +1,180 @@
+"""The connection: hook, form, and what ``test_connection`` says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from airflow_provider_adobe_deletion.adobe import profile
+from airflow_provider_adobe_deletion.adobe.errors import AdobeConfigError
+from airflow_provider_adobe_deletion.get_provider_info import get_provider_info
+from airflow_provider_adobe_deletion.hooks.adobe import AdobeHook
+from airflow_provider_adobe_deletion.simulator import Fault
+
+
+@pytest.fixture
+def hook(adobe, monkeypatch):
+    def make(**overrides):
+        monkeypatch.setenv("AIRFLOW_CONN_ADOBE_DEFAULT", adobe.connection_json(**overrides))
+        return AdobeHook()
+
+    return make
+
+
+class TestTestConnection:
+    def test_proves_token_and_sandbox(self, adobe, hook):
+        assert hook().test_connection() == (True, "Sandbox dev (development, active) is reachable.")
+        assert not [entry for entry in adobe.journal if entry.took_effect]
+
+    def test_proves_the_company_too_where_one_is_set(self, hook):
+        good, said = hook(global_company_id="exampl0").test_connection()
+        assert good
+        assert "Sandbox dev" in said
+        assert "company exampl0 is reachable" in said
+
+    def test_discovers_the_company_where_no_sandbox_is_set(self, hook):
+        assert hook(sandbox_name=None).test_connection() == (True, "Data Repair company exampl0 was found.")
+
+    def test_jwt(self, adobe, monkeypatch):
+        monkeypatch.setenv("AIRFLOW_CONN_ADOBE_DEFAULT", json.dumps(adobe.jwt_connection()))
+        assert AdobeHook().test_connection()[0]
+
+    @pytest.mark.parametrize(
+        ("overrides", "said"),
+        [
+            ({"password": "wrong-secret-value"}, "invalid_client"),
+            ({"password": None}, "password (client secret)"),
+            ({"login": None}, "login (client id)"),
+            ({"org_id": None}, "no org_id"),
+            ({"scopes": None}, "no scopes"),
+            ({"scopes": "openid,nonsense"}, "invalid_scope"),
+            ({"sandbox_name": "nowhere"}, "look up sandbox nowhere"),
+            ({"sandbox_id": "00000000-0000-0000-0000-000000000000"}, "sandbox_id"),
+            ({"global_company_id": "otherco0"}, "it may use: exampl0"),
+            ({"sandbox_name": "Dev Sandbox"}, "sandbox_name"),
+            ({"platform_url": "http://platform.adobe.io"}, "platform_url"),
+        ],
+    )
+    def test_says_in_one_sentence_what_is_missing_or_refused(self, hook, overrides, said):
+        good, sentence = hook(**overrides).test_connection()
+        assert not good
+        assert said in sentence
+        assert "wrong-secret-value" not in sentence
+        assert "\n" not in sentence
+
+    @pytest.mark.parametrize(
+        ("auth", "said"), [("basic", "auth must be oauth or jwt"), ("jwt", "technical_account_id")]
+    )
+    def test_authentication_kinds(self, adobe, monkeypatch, auth, said):
+        connection = adobe.connection()
+        connection["extra"]["auth"] = auth
+        monkeypatch.setenv("AIRFLOW_CONN_ADOBE_DEFAULT", json.dumps(connection))
+        good, sentence = AdobeHook().test_connection()
+        assert not good
+        assert said in sentence
+
+    def test_ambiguous_company_lists_the_choices(self, adobe, hook):
+        adobe.settings.global_company_ids = ("exampl0", "exampl1")
+        good, sentence = hook(sandbox_name=None).test_connection()
+        assert not good
+        assert "exampl0" in sentence
+        assert "exampl1" in sentence
+
+    def test_adobe_unreachable(self, hook):
+        good, sentence = hook(ims_url="http://127.0.0.1:9").test_connection()
+        assert not good
+        assert "IMS" in sentence
+
+
+def test_every_missing_field_is_named_before_any_request(adobe, hook):
+    for name in ("org_id", "scopes", "sandbox_name"):
+        with pytest.raises(AdobeConfigError, match=name):
+            hook(**{name: None}).client.send(profile.get_job("j1"))
+    with pytest.raises(AdobeConfigError, match="production sandbox"):
+        hook(sandbox_name=None).client.send(profile.get_job("j1"))
+    assert len(adobe.journal) == 0
+
+
+async def test_clients_of_one_connection_are_shared_while_used(adobe, hook):
+    made = hook()
+    async with made.aclient() as first, AdobeHook().aclient() as second:
+        assert first is second
+    async with made.aclient() as third:
+        assert third is not first
+
+
+async def test_a_cancelled_user_does_not_take_the_connection_from_the_others(adobe, hook):
+    made = hook()
+    entered = asyncio.Event()
+
+    async def use() -> bool:
+        async with made.aclient() as client:
+            entered.set()
+            await asyncio.sleep(0.05)
+            await client.asend(profile.list_page({}))
+        return True
+
+    first, second = asyncio.create_task(use()), asyncio.create_task(use())
+    await entered.wait()
+    first.cancel()
+    assert await second
+
+
+def test_minted_tokens_are_masked(adobe, hook, monkeypatch):
+    seen = []
+    monkeypatch.setattr("airflow_provider_adobe_deletion.hooks.adobe.mask_secret", seen.append)
+    hook().client.send(profile.list_page({}))
+    assert len(seen) == 1
+    adobe.faults.add(Fault(method="GET", path="/system/jobs", status=401))
+    hook().client.send(profile.list_page({}))
+    assert len(set(seen)) == 2
+
+
+class TestForm:
+    def test_secrets_are_password_fields(self):
+        (connection,) = get_provider_info()["connection-types"]
+        secret = {
+            name for name, field in connection["conn-fields"].items() if field["schema"].get("format") == "password"
+        }
+        assert secret == {"private_key"}
+
+    def test_the_forms_of_airflow_2_and_3_agree(self):
+        from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget
+        from wtforms import Form, PasswordField
+        from wtforms.validators import AnyOf
+
+        widgets = AdobeHook.get_connection_form_widgets()
+        (connection,) = get_provider_info()["connection-types"]
+        declared = connection["conn-fields"]
+        assert list(widgets) == list(declared)
+        form = type("ConnectionForm", (Form,), dict(widgets))()
+        for name, field in form._fields.items():
+            schema = declared[name]["schema"]
+            assert str(field.label.text) == declared[name]["label"]
+            assert field.description == declared[name]["description"]
+            assert isinstance(field, PasswordField) == (schema.get("format") == "password")
+            assert isinstance(field.widget, BS3PasswordFieldWidget) == (schema.get("format") == "password")
+            assert field.default == schema.get("default")
+            choices = [check.values for check in field.validators if isinstance(check, AnyOf)]
+            assert [list(values) for values in choices] == ([schema["enum"]] if "enum" in schema else [])
+        assert AdobeHook.get_ui_field_behaviour() == {
+            name.replace("-", "_"): value for name, value in connection["ui-field-behaviour"].items()
+        }
+
+    def test_airflow_finds_the_provider(self):
+        from airflow.providers_manager import ProvidersManager
+
+        manager = ProvidersManager()
+        assert "airflow-provider-adobe-deletion" in manager.providers
+        assert manager.hooks["adobe"].hook_class_name == "airflow_provider_adobe_deletion.hooks.adobe.AdobeHook"
+
+    def test_every_module_that_it_names_exists(self):
+        from importlib import import_module
+
+        info = get_provider_info()
+        for kind in ("hooks", "operators", "sensors", "triggers"):
+            for entry in info[kind]:
+                for module in entry["python-modules"]:
+                    import_module(module)
