@@ -302,7 +302,7 @@ def _json(response: httpx.Response) -> Any:
     try:
         return response.json()
     except (ValueError, RecursionError):
-        return response.text
+        return response.content.decode(errors="replace")
 
 
 def _seconds(value: Any, *, in_milliseconds: bool) -> float:

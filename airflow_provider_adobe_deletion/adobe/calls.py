@@ -54,6 +54,8 @@ class Call(Generic[T]):
     :param body: the JSON body, or ready-made bytes of one.
     :param repeatable: whether it may be sent again when the outcome of the first try is unknown.
         ``False`` for everything that creates something at Adobe.
+    :param before_send: called right before the request leaves, each time it does. It may block, so it is for
+        the worker only.
     :param confidential: values which must not be repeated in an error text, though Adobe may echo them.
     """
 
@@ -65,6 +67,7 @@ class Call(Generic[T]):
     params: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: Any = field(default=None, repr=False)
     repeatable: bool = True
+    before_send: Callable[[], None] | None = field(default=None, repr=False, compare=False)
     confidential: Sequence[str] = field(default=(), repr=False)
 
 
@@ -78,6 +81,7 @@ class Pause:
 Step: TypeAlias = "Call[Any] | Pause"
 Flow: TypeAlias = Generator[Step, Any, T]
 
+_EMPTY_TEMPLATES = ("None", "null", "undefined", "nan", "NaN")
 _PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,254}", re.ASCII)
 
 
@@ -96,6 +100,8 @@ def checked_id(value: object, name: str) -> str:
         raise TypeError(f"{name} must be a string, not {type(value).__name__}.")
     if not value.strip():
         raise ValueError(f"{name} is empty.")
+    if value in _EMPTY_TEMPLATES:
+        raise ValueError(f"{name} is {value!r}, which is what a template without a value renders to.")
     if not _PLAIN_ID.fullmatch(value) or ".." in value:
         raise ValueError(
             f"{name} is not an id of Adobe's: it must be 1 to 255 ASCII letters, digits or . _ : @ - "

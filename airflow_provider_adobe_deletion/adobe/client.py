@@ -25,7 +25,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from types import TracebackType
@@ -39,6 +39,7 @@ from airflow_provider_adobe_deletion import __version__
 from airflow_provider_adobe_deletion.adobe.auth import TOKEN_REQUEST, AdobeAuth
 from airflow_provider_adobe_deletion.adobe.calls import Call, Flow, Pause, Reply, Service, Step
 from airflow_provider_adobe_deletion.adobe.config import AdobeConfig
+from airflow_provider_adobe_deletion.adobe.data_repair import Company, choose_company, discover
 from airflow_provider_adobe_deletion.adobe.errors import (
     AdobeAuthError,
     AdobeError,
@@ -52,6 +53,24 @@ from airflow_provider_adobe_deletion.adobe.errors import (
 )
 
 T = TypeVar("T")
+
+
+class _HideTokens(logging.Filter):
+    """Takes validation tokens out of the addresses that httpx logs at INFO."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(map(_without_token, record.args))
+        return True
+
+
+def _without_token(value: object) -> object:
+    if isinstance(value, httpx.URL) and "validationToken" in value.params:
+        return value.copy_with(params=value.params.set("validationToken", "***"))
+    return value
+
+
+logging.getLogger("httpx").addFilter(_HideTokens())
 
 log = logging.getLogger(__name__)
 
@@ -139,6 +158,8 @@ def _tls() -> ssl.SSLContext:
 class AdobeClient:
     """Sends calls and runs flows for one connection, synchronously or on an event loop.
 
+    The Analytics company is discovered before the first Data Repair call where the connection names none.
+
     :param config: whose organisation, credential and sandbox to use.
     :param on_secret: called with each minted token, to register it for masking.
     :param policy: when and how long calls are repeated.
@@ -160,6 +181,7 @@ class AdobeClient:
         # The pool's own queue takes time quadratic in its length, so callers queue before it.
         self._gate = asyncio.Semaphore(_CONNECTIONS)
         self._opening = asyncio.Lock()
+        self._discovering = asyncio.Lock()
 
     def send(self, call: Call[T]) -> T:
         """Send one call and return what its reader makes of the answer.
@@ -167,6 +189,8 @@ class AdobeClient:
         :raises AdobeError: one of its subclasses; see the module's table.
         """
         self.config.require_for(call.service, call.purpose)
+        if call.service is Service.DATA_REPAIR and not self.config.global_company_id:
+            self._use_company(self.send(discover()))
         if self._sync is None:
             self._sync = httpx.Client(verify=_tls(), timeout=TIMEOUT, limits=_LIMITS, auth=self._auth)
         http = self._sync
@@ -176,6 +200,10 @@ class AdobeClient:
     async def asend(self, call: Call[T]) -> T:
         """Send one call on the event loop; otherwise as :meth:`send`."""
         self.config.require_for(call.service, call.purpose)
+        if call.service is Service.DATA_REPAIR and not self.config.global_company_id:
+            async with self._discovering:
+                if not self.config.global_company_id:
+                    self._use_company(await self.asend(discover()))
         http = self._async or await self._aopen()
         result: T = await AsyncRetrying(sleep=asyncio.sleep, **self._retrying(call))(self._aexchange, http, call)
         return result
@@ -244,6 +272,11 @@ class AdobeClient:
                 self._async = await asyncio.to_thread(self._new_async)
             return self._async
 
+    def _use_company(self, companies: tuple[Company, ...]) -> None:
+        """Take the organisation's only Analytics company for the rest of this client's life."""
+        company = choose_company(companies, self.config.org_id)
+        self.config = replace(self.config, global_company_id=company.id)
+
     def _new_async(self) -> httpx.AsyncClient:
         """Do what would hold the event loop up: load certificates, and set up proxies from the environment."""
         return httpx.AsyncClient(verify=_tls(), timeout=TIMEOUT, limits=_LIMITS, auth=self._auth)
@@ -272,6 +305,8 @@ class AdobeClient:
     def _exchange(self, http: httpx.Client, call: Call[T]) -> T:
         if wait := self._pace(call):
             time.sleep(wait)
+        if call.before_send is not None:
+            call.before_send()
         sent_at = datetime.now(UTC)
         try:
             response = http.send(self._request(http, call))
@@ -361,7 +396,8 @@ def _read(call: Call[T], response: httpx.Response, sent_at: datetime) -> T:
         body: Any = response.json() if response.content else None
         is_json = True
     except (ValueError, RecursionError):
-        body, is_json = response.text, False
+        # Not response.text: it trusts the answer to name a charset that can be decoded.
+        body, is_json = response.content.decode(errors="replace"), False
     if not response.is_success:
         error = api_error(call.purpose, response.status_code, body, response.headers, confidential=call.confidential)
         raise _uncertain(call, error, sent_at) if isinstance(error, AdobeServerError) else error

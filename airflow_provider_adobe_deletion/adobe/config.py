@@ -129,12 +129,16 @@ class AdobeConfig:
             self.require(("technical_account_id", "private_key", "metascopes"), purpose)
         else:
             self.require(("scopes",), purpose)
-        if service in (Service.HYGIENE, Service.SANDBOX):
+        if service is Service.HYGIENE:
             self.require(("sandbox_name",), purpose)
-        if service is Service.DATA_REPAIR:
-            self.require(("global_company_id",), purpose)
         if service is Service.PROFILE:
             self.require(("sandbox_id" if self.cloud == "aws" else "sandbox_name",), purpose)
+
+    @property
+    def place(self) -> dict[str, str]:
+        """Where the connection deletes: what a wait must keep to, should the connection be changed meanwhile."""
+        names = ("org_id", "sandbox_name", "sandbox_id", "cloud", "global_company_id")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def scope(self) -> str:

@@ -13,6 +13,14 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+_HINTS = {
+    "400003": "Check the connection's org_id.",
+    "403000": "Check the connection's login (client id).",
+    "403003": "Check the connection's login (client id).",
+    "403025": "Check the connection's org_id, and that the credential has a product profile for this API.",
+    "403027": "Check the connection's org_id, and that the credential has a product profile.",
+}
+
 
 class AdobeError(Exception):
     """Base of all errors of this package."""
@@ -84,7 +92,8 @@ class AdobeAPIError(AdobeError):
         if request_id:
             marks.append(f"request id {request_id}")
         verb = "failed" if status >= 500 else "refused"
-        super().__init__(f"Adobe {verb} to {purpose}{said} ({', '.join(marks)}).")
+        hint = f" {_HINTS[code]}" if code in _HINTS else ""
+        super().__init__(f"Adobe {verb} to {purpose}{said} ({', '.join(marks)}).{hint}")
         self.purpose = purpose
         self.status = status
         self.detail = detail

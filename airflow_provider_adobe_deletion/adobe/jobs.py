@@ -11,6 +11,10 @@ from typing import Any
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
+ALREADY_EXISTED = "already_existed"
+"""Detail of a job that Adobe had before it was asked for, and that was adopted."""
+
+
 class JobState(StrEnum):
     """What a remote status means for somebody who waits."""
 

@@ -45,16 +45,26 @@ def check_sandbox(config: AdobeConfig) -> Flow[str]:
     :raises AdobeConfigError: ``sandbox_id`` is another sandbox's.
     :raises AdobeAPIError: Adobe does not let the credential see the sandbox.
     """
+    if config.cloud == "aws":
+        config.require_for(Service.PROFILE, "use Profile jobs on AWS")
     listed: tuple[Sandbox, ...] = yield list_sandboxes()
-    found = next((sandbox for sandbox in listed if sandbox.name == config.sandbox_name), None)
-    if found is None:
+    found = next((box for box in listed if config.sandbox_name in (box.name, "") and _is(box, config)), None)
+    if found is None and config.sandbox_name:
         # The list comes in pages of undocumented size.
         found = yield get_sandbox(config.sandbox_name)
-    if config.sandbox_id and found.id and config.sandbox_id != found.id:
+    if found is None or not _is(found, config):
         raise AdobeConfigError(
-            f"The Adobe connection's sandbox_id is not the id of sandbox {found.name}, which is {found.id}."
+            f"The Adobe connection's sandbox_id is not the id of {_wanted(config)} that the credential may use."
         )
     return f"Sandbox {found.name} ({found.kind}, {found.state}) is reachable."
+
+
+def _is(sandbox: Sandbox, config: AdobeConfig) -> bool:
+    return not config.sandbox_id or not sandbox.id or sandbox.id == config.sandbox_id
+
+
+def _wanted(config: AdobeConfig) -> str:
+    return f"sandbox {config.sandbox_name}" if config.sandbox_name else "a sandbox"
 
 
 def check_company(config: AdobeConfig) -> Flow[str]:

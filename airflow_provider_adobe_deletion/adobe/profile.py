@@ -7,8 +7,9 @@ one of 2026. Deletes from the Profile store only; the data lake is untouched.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -20,9 +21,18 @@ from airflow_provider_adobe_deletion.adobe.errors import (
     AdobeAPIError,
     AdobeDuplicateError,
     AdobeNotFoundError,
+    AdobeProtocolError,
     WrongTargetError,
 )
-from airflow_provider_adobe_deletion.adobe.jobs import DeletionJob, JobKind, JobRef, JobState, newest, parse_time
+from airflow_provider_adobe_deletion.adobe.jobs import (
+    ALREADY_EXISTED,
+    DeletionJob,
+    JobKind,
+    JobRef,
+    JobState,
+    newest,
+    parse_time,
+)
 
 _PAGE_SIZE = 100
 _MAX_PAGES = 50
@@ -83,7 +93,7 @@ class ProfileTarget:
         if job.details.get("type") not in (None, *_DELETIONS):
             return False
         if self.batch_id is not None:
-            return job.target.get("batch_id") == self.batch_id
+            return job.target.get("batch_id") == self.batch_id and job.details.get("type") != _TRUNCATE
         return job.target.get("dataset_id") == self.dataset_id and "batch_id" not in job.target
 
 
@@ -96,7 +106,7 @@ class _SystemJob(BaseModel):
         None, validation_alias=AliasChoices("dataSetId", "datasetId", AliasPath("properties", "datasetId"))
     )
     batch_id: str | None = Field(None, validation_alias=AliasChoices("batchId", AliasPath("properties", "batchId")))
-    status: str = ""
+    status: str | None = None
     created: Any = Field(None, validation_alias=AliasChoices("createEpoch", "createdAt"))
     updated: Any = Field(None, validation_alias=AliasChoices("updateEpoch", "updatedAt"))
     metrics: Any = None
@@ -171,7 +181,9 @@ def create(target: ProfileTarget, *, cloud: str, since: datetime | None = None) 
     except AdobeDuplicateError as duplicate:
         return (yield from _existing(target, duplicate, cloud, since))
     except AdobeAPIError as error:
-        raise _explained(target, error) from error
+        if (explained := _explained(target, error)) is None:
+            raise
+        raise explained from error
     _check_echo(target, job)
     return job
 
@@ -180,6 +192,7 @@ def list_jobs(cloud: str) -> Flow[JobList]:
     """Walk the list of jobs, whatever generation answers, and stop whatever the server says.
 
     The order is ascending in one generation and descending in another, so all pages are read, up to 50.
+    A full page is followed even where ``totalCount`` is reached: it may count that page alone.
 
     :param cloud: ``aws`` takes no query parameters and answers once.
     """
@@ -187,16 +200,21 @@ def list_jobs(cloud: str) -> Flow[JobList]:
     params: dict[str, str] = {} if cloud == "aws" else {"start": "0", "limit": str(_PAGE_SIZE)}
     token: str | None = None
     for number in range(1, _MAX_PAGES + 1):
-        page: JobPage = yield list_page(params, token)
+        try:
+            page: JobPage = yield list_page(params, token)
+        except AdobeNotFoundError:
+            if token is None:
+                raise
+            return JobList(tuple(found.values()), complete=False)
         new = [job for job in page.jobs if job.id not in found]
         found.update((job.id, job) for job in new)
-        if not new and token is None and number > 1 and isinstance(page.next, str):
+        if page.jobs and not new and token is None and number > 1 and isinstance(page.next, str):
             # Page numbers lead nowhere new; the documents put the opaque token into the path.
             params, token = {}, page.next
             continue
-        everything = page.total is not None and len(found) >= page.total
+        everything = page.total is not None and len(found) >= page.total and len(page.jobs) < _PAGE_SIZE
         if not new or page.next is None or everything or cloud == "aws":
-            return JobList(tuple(found.values()), complete=cloud != "aws" or len(found) < _PAGE_SIZE)
+            return JobList(tuple(found.values()), complete=_complete(page, len(found), cloud))
         if isinstance(page.next, int):
             params = {"start": str(page.next), "limit": str(_PAGE_SIZE)}
         elif token is not None:
@@ -206,31 +224,66 @@ def list_jobs(cloud: str) -> Flow[JobList]:
     return JobList(tuple(found.values()), complete=False)
 
 
-def find(target: ProfileTarget, *, cloud: str) -> Flow[JobList]:
-    """Walk the list for the jobs that delete exactly ``target``."""
+def _complete(page: JobPage, found: int, cloud: str) -> bool:
+    """Whether a walk that ended with ``page`` saw every job. A page that repeats others, yet goes on, is no end."""
+    if page.total is not None:
+        return found >= page.total
+    if cloud == "aws":
+        return found < _PAGE_SIZE
+    return page.next is None or not page.jobs
+
+
+def find(target: ProfileTarget, *, cloud: str, since: datetime | None = None) -> Flow[JobList]:
+    """Walk the list for the jobs that delete exactly ``target``.
+
+    :param since: leave out older jobs. Where the list is cut but shows older ones (AWS lists the newest
+        first), it is complete for this purpose.
+    """
     listed = yield from list_jobs(cloud)
-    return JobList(tuple(job for job in listed.jobs if target.is_of(job)), listed.complete)
+    young = [job for job in listed.jobs if since is None or job.created_at is None or job.created_at >= since]
+    reaches_back = cloud == "aws" and len(young) < len(listed.jobs)
+    return JobList(tuple(job for job in young if target.is_of(job)), listed.complete or reaches_back)
 
 
 def remove(job_id: str) -> Flow[bool]:
     """Remove a job and make sure that it is gone.
 
     :return: whether the job was there before.
-    :raises AdobeAPIError: Adobe refused, or still knows the job afterwards.
+    :raises AdobeAPIError: Adobe refused.
+    :raises AdobeProtocolError: Adobe agreed, and still knows the job afterwards.
     """
     if not (yield from _exists(job_id)):
         return False
-    reason = "Adobe accepted the removal but still has the job"
+    refusal: AdobeNotFoundError | None = None
     try:
         yield remove_job(job_id)
+    except AdobeNotFoundError as error:
+        refusal = error
+    if not (yield from _exists(job_id)):
+        return True
+    if refusal is None:
+        raise AdobeProtocolError(f"Adobe accepted to remove Profile job {job_id}, but still has it.")
+    raise AdobeAPIError(
+        refusal.purpose,
+        status=refusal.status,
+        detail="the job exists, but this organisation's API has no call that removes one "
+        "(only the Azure generation documents it)",
+        code=refusal.code,
+        request_id=refusal.request_id,
+    ) from refusal
+
+
+def remove_active(job_id: str) -> Flow[bool]:
+    """Remove a job unless it has ended.
+
+    :return: whether it was removed.
+    :raises AdobeError: as :func:`remove`.
+    """
+    try:
+        job: DeletionJob = yield get_job(job_id)
     except AdobeNotFoundError:
-        reason = (
-            "the job exists, but this organisation's API has no call that removes one "
-            "(only the Azure generation documents it)"
-        )
-    if (yield from _exists(job_id)):
-        raise AdobeAPIError(f"remove Profile job {job_id}", status=404, detail=reason)
-    return True
+        return False
+    return False if job.state.terminal else (yield from remove(job_id))
 
 
 def _exists(job_id: str) -> Flow[bool]:
@@ -248,7 +301,8 @@ def _existing(
     active = [job for job in twins if not job.state.terminal]
     ours = [job for job in twins if since and job.created_at and job.created_at >= since]
     if active or ours:
-        return newest(active or ours)
+        job = newest(active or ours)
+        return replace(job, details={**job.details, ALREADY_EXISTED: True})
     raise AdobeDuplicateError(
         duplicate.purpose,
         status=duplicate.status,
@@ -263,9 +317,9 @@ def _existing(
     ) from duplicate
 
 
-def _explained(target: ProfileTarget, error: AdobeAPIError) -> AdobeAPIError:
+def _explained(target: ProfileTarget, error: AdobeAPIError) -> RecordBatchError | None:
     if target.batch_id is None or "batch can only be specified" not in error.detail.lower():
-        return error
+        return None
     return RecordBatchError(
         error.purpose,
         status=error.status,
@@ -293,20 +347,22 @@ def _check_echo(target: ProfileTarget, job: DeletionJob) -> None:
 
 
 def _read_job(reply: Reply) -> DeletionJob:
-    return _normalised(reply.body)
+    job = _normalised(reply.body)
+    checked_id(job.id, "the job's id")
+    return job
 
 
 def _normalised(body: Any) -> DeletionJob:
     job = _SystemJob.model_validate(body)
-    status = job.status.upper().replace("_", "-")
+    status = job.status or ""
     target = {"dataset_id": job.dataset_id, "batch_id": job.batch_id}
     details: dict[str, Any] = {"type": job.type} if job.type else {}
     if metrics := _metrics(job.metrics):
         details["metrics"] = metrics
     return DeletionJob(
         ref=JobRef(JobKind.PROFILE, job.id),
-        state=_STATES.get(status, JobState.UNKNOWN),
-        status=job.status,
+        state=_STATES.get(status.upper().replace("_", "-"), JobState.UNKNOWN),
+        status=status,
         target={name: value for name, value in target.items() if value},
         created_at=parse_time(job.created),
         updated_at=parse_time(job.updated),
@@ -319,11 +375,15 @@ def _metrics(value: Any) -> dict[str, int | float]:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
     if not isinstance(value, dict):
         return {}
-    return {str(name): figure for name, figure in value.items() if isinstance(figure, int | float)}
+    return {str(name): figure for name, figure in value.items() if _is_figure(figure)}
+
+
+def _is_figure(value: Any) -> bool:
+    return type(value) is int or (isinstance(value, float) and math.isfinite(value))
 
 
 def _read_page(reply: Reply) -> JobPage:
@@ -334,9 +394,11 @@ def _read_page(reply: Reply) -> JobPage:
         raise ValueError("not a list of jobs")
     page = reply.body.get("_page") or {}
     following = page.get("next")
+    if isinstance(following, str) and following.isdecimal():
+        following = int(following)
     total = page.get("totalCount")
     return JobPage(
         tuple(_normalised(entry) for entry in reply.body.get("children", [])),
-        following if isinstance(following, int | str) and following != "" else None,
-        total if isinstance(total, int) else None,
+        following if type(following) in (int, str) and following != "" else None,
+        total if type(total) is int else None,
     )
