@@ -9,15 +9,16 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from airflow_provider_adobe_deletion.adobe.calls import Call, Flow, Pause
+from airflow_provider_adobe_deletion.adobe.calls import Call, Flow, Pause, Reply
 from airflow_provider_adobe_deletion.adobe.errors import (
     AdobeAPIError,
     AdobeAuthError,
+    AdobeConfigError,
     AdobeError,
     AdobeInterruptedError,
     AdobeNotFoundError,
@@ -34,6 +35,12 @@ _GROWTH = 0.025
 # A new job may not be visible at once; how long is not documented. After that, 404 means removed.
 _VISIBLE_WITHIN = timedelta(minutes=2)
 _MISSES_UNTIL_GONE = 2
+_LABELS = {
+    JobKind.PROFILE: "Profile job",
+    JobKind.DATA_REPAIR: "Data Repair job",
+    JobKind.WORK_ORDER: "Work order",
+    JobKind.DATASET_EXPIRATION: "Dataset expiration",
+}
 
 
 def utc_now() -> datetime:
@@ -137,7 +144,8 @@ class WaitResult:
             if event["version"] != _EVENT_VERSION or not event["jobs"]:
                 raise ValueError
             for job in event["jobs"]:
-                JobRef.from_dict(job)
+                if not JobRef.from_dict(job).id or not isinstance(job["id"], str):
+                    raise ValueError
             result = cls(Outcome(event["outcome"]), tuple(event["jobs"]), str(event["reason"]))
         except (TypeError, LookupError, ValueError):
             raise ValueError("The trigger's event is not one that this version of the provider understands.") from None
@@ -152,38 +160,84 @@ class Watch:
     def __init__(self, plan: WaitPlan, now: Callable[[], datetime] = utc_now) -> None:
         self._plan = plan
         self._now = now
-        self._seen: dict[str, DeletionJob] = {}
-        self._misses: dict[str, int] = {}
-        self._refusals = 0
+        self._seen: dict[JobRef, DeletionJob] = {}
+        self._misses: dict[JobRef, int] = {}
+        self._refusals: dict[JobRef, int] = {}
         self._refusal = ""
         self._asked_wait = 0.0
+        self._credential_refused = False
+
+    def run(self) -> Flow[WaitResult | None]:
+        """Look until the end; or return ``None``, after a pause, when the credential was refused.
+
+        Then the connection may have been changed: look it up, and run on with a new client.
+        """
+        while True:
+            result = yield from self.look()
+            if result is not None:
+                return result
+            yield self.pause()
+            if self._credential_refused:
+                return None
 
     def look(self) -> Flow[WaitResult | None]:
         """Look at each job that has not ended, and return the result if the wait is over."""
         self._asked_wait = 0.0
-        for ref in self._plan.refs:
-            if (seen := self._seen.get(ref.id)) is None or not seen.state.terminal:
-                yield from self._look_at(ref)
+        self._credential_refused = False
+        pending = [ref for ref in self._plan.refs if not self._has_ended(ref)]
+        orders = [ref for ref in pending if ref.kind is JobKind.WORK_ORDER]
+        if len(orders) > 1:
+            yield from self._look_at_orders(orders)
+            pending = [ref for ref in pending if ref.kind is not JobKind.WORK_ORDER]
+        for ref in pending:
+            yield from self._look_at(ref)
         return self._result()
 
     def pause(self) -> Pause:
-        """Return the pause before the next look."""
-        return Pause(max(self._plan.interval(self._now()), self._asked_wait))
+        """Return the pause before the next look: what Adobe asks for, if that is longer; never past the deadline."""
+        now = self._now()
+        remaining = max(0.0, (self._plan.deadline - now).total_seconds())
+        return Pause(min(max(self._plan.interval(now), self._asked_wait), remaining))
+
+    def _has_ended(self, ref: JobRef) -> bool:
+        seen = self._seen.get(ref)
+        return seen is not None and seen.state.terminal
+
+    def _look_at_orders(self, refs: list[JobRef]) -> Flow[None]:
+        """Look many work orders up together, through the list."""
+        from airflow_provider_adobe_deletion.adobe import hygiene
+
+        created = [job.created_at for job in self._seen.values() if job.created_at is not None]
+        since = min(created, default=self._plan.submitted_at)
+        try:
+            found = yield from hygiene.look_up([ref.id for ref in refs], since, now=self._now())
+        except AdobeConfigError:
+            raise
+        except AdobeError as error:
+            self._failed_look(refs[0], error)
+            return
+        for ref in refs:
+            if ref.id in found:
+                self._observe(ref, found[ref.id])
+            else:
+                self._missing(ref)
 
     def _look_at(self, ref: JobRef) -> Flow[None]:
         try:
             job: DeletionJob = yield lookup(ref)
-        except AdobeNotFoundError as error:
-            self._missing(ref, error)
+        except AdobeNotFoundError:
+            self._missing(ref)
+        except AdobeConfigError:
+            raise
         except AdobeError as error:
             self._failed_look(ref, error)
         else:
-            self._refusals = 0
-            self._misses.pop(ref.id, None)
-            self._observe(job)
+            self._observe(ref, job)
 
-    def _observe(self, job: DeletionJob) -> None:
-        before = self._seen.get(job.id)
+    def _observe(self, ref: JobRef, job: DeletionJob) -> None:
+        self._refusals.pop(ref, None)
+        self._misses.pop(ref, None)
+        before = self._seen.get(ref)
         if before is None or before.status != job.status:
             log.info("%s %s is %s.", _label(job.ref), job.id, job.status or "without a status")
             if job.state is JobState.UNKNOWN:
@@ -193,40 +247,42 @@ class Watch:
                     job.id,
                     job.status,
                 )
-        self._seen[job.id] = job
+        products = job.details.get("products")
+        if products and products != (before.details.get("products") if before else None):
+            log.info("%s %s by product: %s.", _label(job.ref), job.id, ", ".join(map(": ".join, products.items())))
+        self._seen[ref] = job
 
-    def _missing(self, ref: JobRef, error: AdobeNotFoundError) -> None:
+    def _missing(self, ref: JobRef) -> None:
         if self._now() - self._plan.submitted_at < _VISIBLE_WITHIN:
             log.info("%s %s is not visible yet.", _label(ref), ref.id)
             return
-        self._misses[ref.id] = self._misses.get(ref.id, 0) + 1
-        log.warning("%s", error)
-        if self._misses[ref.id] >= _MISSES_UNTIL_GONE:
-            self._seen[ref.id] = DeletionJob(ref=ref, state=JobState.GONE, status="HTTP 404")
+        self._misses[ref] = self._misses.get(ref, 0) + 1
+        log.warning("Adobe does not know %s %s.", _LABELS[ref.kind], ref.id)
+        if self._misses[ref] >= _MISSES_UNTIL_GONE:
+            self._seen[ref] = DeletionJob(ref=ref, state=JobState.GONE, status="HTTP 404")
 
     def _failed_look(self, ref: JobRef, error: AdobeError) -> None:
-        if isinstance(error, AdobeRateLimitError):
+        if isinstance(error, AdobeAPIError | AdobeAuthError):
             self._asked_wait = max(self._asked_wait, error.retry_after or 0.0)
-        if _is_outage(error):
+        if is_outage(error):
             log.warning("Could not look at %s %s now; its deadline stands. %s", _label(ref), ref.id, error)
             return
-        self._refusals += 1
+        self._credential_refused |= isinstance(error, AdobeAuthError)
+        refusals = self._refusals[ref] = self._refusals.get(ref, 0) + 1
         self._refusal = _in_short(error)
-        log.warning(
-            "Look %d of at most %d in a row was refused: %s", self._refusals, self._plan.max_poll_failures, error
-        )
+        log.warning("Look %d of at most %d in a row was refused: %s", refusals, self._plan.max_poll_failures, error)
 
     def _result(self) -> WaitResult | None:
-        states = [self._seen[ref.id].state if ref.id in self._seen else None for ref in self._plan.refs]
+        states = [self._seen[ref].state if ref in self._seen else None for ref in self._plan.refs]
         if all(state is not None and state.terminal for state in states):
             good = all(state is JobState.SUCCEEDED for state in states)
             return self._ended(Outcome.SUCCEEDED if good else Outcome.FAILED)
-        if self._refusals >= self._plan.max_poll_failures:
+        if max(self._refusals.values(), default=0) >= self._plan.max_poll_failures:
             return self._ended(Outcome.REFUSED)
         return self._ended(Outcome.TIMED_OUT) if self._now() >= self._plan.deadline else None
 
     def _ended(self, outcome: Outcome) -> WaitResult:
-        jobs = [self._seen[ref.id].summary() if ref.id in self._seen else ref.to_dict() for ref in self._plan.refs]
+        jobs = [self._seen[ref].summary() if ref in self._seen else ref.to_dict() for ref in self._plan.refs]
         return WaitResult(outcome, tuple(jobs), self._refusal if outcome is Outcome.REFUSED else "")
 
 
@@ -236,29 +292,59 @@ def look(plan: WaitPlan, now: Callable[[], datetime] = utc_now) -> Flow[WaitResu
 
 
 def wait(plan: WaitPlan, now: Callable[[], datetime] = utc_now) -> Flow[WaitResult]:
-    """Look at the jobs until all have ended, or the deadline has come."""
+    """Look at the jobs until all have ended, or the deadline has come.
+
+    :raises AdobeConfigError: the connection lacks a field that looking needs.
+    """
     watch = Watch(plan, now)
     while True:
-        result = yield from watch.look()
+        result = yield from watch.run()
         if result is not None:
             return result
-        yield watch.pause()
 
 
 def lookup(ref: JobRef) -> Call[DeletionJob]:
-    """Return the call that looks ``ref`` up."""
+    """Return the call that looks ``ref`` up, and that takes an answer about another job for none."""
+    call = _lookup(ref)
+
+    def read(reply: Reply) -> DeletionJob:
+        job = call.read(reply)
+        ids = [job.id]
+        if ref.kind is JobKind.DATASET_EXPIRATION:
+            # Adobe takes the dataset's id as well, since a dataset has one expiration at a time.
+            ids.append(job.target.get("dataset_id", ""))
+        if ref.id.casefold() not in map(str.casefold, ids):
+            raise ValueError("it is about another job")
+        return job
+
+    return replace(call, read=read)
+
+
+def _lookup(ref: JobRef) -> Call[DeletionJob]:
     if ref.kind is JobKind.PROFILE:
         from airflow_provider_adobe_deletion.adobe import profile
 
         return profile.get_job(ref.id)
+    if ref.kind is JobKind.DATA_REPAIR:
+        from airflow_provider_adobe_deletion.adobe import data_repair
+
+        return data_repair.get_job(ref.scope["report_suite_id"], ref.id)
+    if ref.kind is JobKind.WORK_ORDER:
+        from airflow_provider_adobe_deletion.adobe import hygiene
+
+        return hygiene.get_work_order(ref.id)
+    if ref.kind is JobKind.DATASET_EXPIRATION:
+        from airflow_provider_adobe_deletion.adobe import dataset_expiration
+
+        return dataset_expiration.get_expiration(ref.id)
     raise ValueError(f"There is no look-up for jobs of kind {ref.kind.value}.")
 
 
 def _label(ref: JobRef) -> str:
-    return {JobKind.PROFILE: "Profile job"}.get(ref.kind, "Job")
+    return _LABELS[ref.kind]
 
 
-def _is_outage(error: AdobeError) -> bool:
+def is_outage(error: AdobeError) -> bool:
     """Whether the look failed for a reason that passes by itself."""
     if isinstance(error, AdobeAuthError):
         return error.transient
