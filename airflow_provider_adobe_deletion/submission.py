@@ -6,7 +6,7 @@ before it asks for anything again. The rules:
 
 - A recorded job is looked up: running or succeeded is adopted, failed is submitted anew.
 - An intent without a job is searched for. Found: adopted. Look-up failed: nothing is submitted. Absent: the
-  search goes on until the settle time has passed since the attempt and three looks in a row saw nothing.
+  search goes on until the settle time has passed since the request left and three looks in a row saw nothing.
 - The identity of a submission never contains the try number: a retry must find what the try before it left.
 
 This module decides; the client sends. It imports no Airflow.
@@ -14,21 +14,32 @@ This module decides; the client sends. It imports no Airflow.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from airflow_provider_adobe_deletion.adobe.calls import Flow, Pause
+from airflow_provider_adobe_deletion.adobe.calls import Call, Flow, Pause
 from airflow_provider_adobe_deletion.adobe.errors import (
+    AdobeDuplicateError,
     AdobeError,
     AdobeNotFoundError,
     AmbiguousOutcomeError,
+    WrongTargetError,
 )
-from airflow_provider_adobe_deletion.adobe.jobs import DeletionJob, JobRef, JobState, newest
+from airflow_provider_adobe_deletion.adobe.jobs import ALREADY_EXISTED, DeletionJob, JobRef, JobState, newest
 from airflow_provider_adobe_deletion.adobe.waiting import lookup, utc_now
+from airflow_provider_adobe_deletion.submission_record import (
+    Identity,
+    IndeterminateError,
+    Record,
+    Records,
+    StateStore,
+    SubmissionError,
+)
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -36,22 +47,13 @@ RESUBMIT = "resubmit"
 FAIL = "fail"
 ADOPT = "adopt"
 
-_RECORD_VERSION = 1
-_KEY = "adobe_submission"
 _CLOCK_SKEW = timedelta(minutes=5)
 _VISIBLE_WITHIN = timedelta(minutes=2)
 _LOOKS_UNTIL_ABSENT = 3
 _FIRST_WAIT = 5.0
 _LONGEST_WAIT = 60.0
 _POSTS_PER_RUN = 3
-
-
-class SubmissionError(AdobeError):
-    """Nothing was submitted, and a retry would not change that; the message says how to go on."""
-
-
-class IndeterminateError(SubmissionError):
-    """It cannot be told whether Adobe has the job, so a person must decide."""
+_ENDED_BADLY = (JobState.FAILED, JobState.GONE)
 
 
 class ChangedInputError(SubmissionError):
@@ -67,42 +69,22 @@ class Blocked(Exception):
         self.reason = reason
 
 
-class StateStore(Protocol):
-    """Where a submission's record lives: Airflow's task state store, or nothing on Airflow before 3.3."""
+class AlreadyCreated(Exception):
+    """Adobe has made the job before it was asked to; it counts as the one asked for."""
 
-    def get(self, key: str) -> Any:
-        """Return the value, or ``None``."""
-
-    def set(self, key: str, value: dict[str, Any]) -> None:
-        """Keep the value until it is replaced."""
+    def __init__(self, job: DeletionJob) -> None:
+        super().__init__(job.id)
+        self.job = job
 
 
-@dataclass(frozen=True)
-class Identity:
-    """Whose submission it is.
+class Sealer(Protocol):
+    """Keeps a secret readable for the same credential only."""
 
-    :param submission_key: what the user added to tell one submission of a task from another.
-    :param generation: ``ti.max_tries``: constant over retries, raised only when a user clears the task.
-    :param first_try: whether this task has never run before, retries and clears included.
-    :param cleared: whether a user has cleared the task before.
-    :param since: a time before which this task cannot have submitted anything.
-    """
+    def seal(self, secret: str) -> str:
+        """Return the secret, encrypted."""
 
-    dag_id: str
-    run_id: str
-    task_id: str
-    map_index: int
-    submission_key: str | None
-    generation: int
-    first_try: bool
-    cleared: bool
-    since: datetime
-
-    @property
-    def marker(self) -> str:
-        """A short digest that tells this task's submissions from all others, the same for every try."""
-        parts = (self.dag_id, self.run_id, self.task_id, str(self.map_index), self.submission_key or "")
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
+    def unseal(self, sealed: str) -> str | None:
+        """Return the secret, or ``None`` where it cannot be read any more."""
 
 
 @dataclass(frozen=True)
@@ -127,78 +109,58 @@ class Work(Protocol):
     def fingerprint(self) -> Mapping[str, str]:
         """What the job is made of, by name, as ids and digests: never identity values."""
 
-    def create(self, since: datetime) -> Flow[DeletionJob]:
+    def prepare(self) -> Flow[str | None]:
+        """Do what must come before the request, such as an estimate.
+
+        :return: a secret that the request needs, and that a repetition of it must use again; or ``None``.
+        :raises Blocked: another job must end first.
+        :raises AlreadyCreated: Adobe has made the job already.
+        """
+
+    def create(self, since: datetime, secret: str | None) -> Flow[DeletionJob]:
         """Send the one creating request. ``since`` is when this work was first attempted."""
+
+    def refused(self, error: AdobeError) -> Flow[None]:
+        """Look for the reason of a request that was refused for certain.
+
+        :raises Blocked: another job must end first.
+        """
 
     def find(self, since: datetime) -> Flow[Found] | None:
         """Search the lists for jobs that do exactly this; ``None`` where that is not possible."""
 
+    def is_of(self, job: DeletionJob) -> bool:
+        """Whether ``job``, as a look-up shows it, does this, so that a record that names it can be right."""
+
 
 @dataclass(frozen=True)
 class Submitted:
-    """A job, and since when the work is under way."""
+    """A job, and since when the work is under way.
+
+    :param ours: whether this task made it, rather than found it running.
+    """
 
     job: DeletionJob
     at: datetime
-
-
-@dataclass(frozen=True)
-class _Record:
-    generation: int
-    submission_key: str | None
-    fingerprint: Mapping[str, str]
-    at: datetime
-    known: tuple[str, ...] = ()
-    job: JobRef | None = None
-    previous: tuple[str, ...] = field(default=())
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "version": _RECORD_VERSION,
-            "generation": self.generation,
-            "submission_key": self.submission_key,
-            "fingerprint": dict(self.fingerprint),
-            "at": self.at.isoformat(),
-            "known": list(self.known),
-            "job": self.job.to_dict() if self.job else None,
-            "previous": list(self.previous),
-        }
-
-    @classmethod
-    def from_dict(cls, data: Any) -> _Record:
-        try:
-            if data["version"] != _RECORD_VERSION:
-                raise ValueError
-            return cls(
-                generation=int(data["generation"]),
-                submission_key=data["submission_key"],
-                fingerprint=dict(data["fingerprint"]),
-                at=datetime.fromisoformat(data["at"]),
-                known=tuple(data["known"]),
-                job=JobRef.from_dict(data["job"]) if data["job"] else None,
-                previous=tuple(data["previous"]),
-            )
-        except (TypeError, LookupError, ValueError):
-            raise IndeterminateError(
-                "This task's submission record (task state) cannot be read, so it is unknown whether a job exists. "
-                "Look for one at Adobe; to submit a new one, delete the record or change submission_key."
-            ) from None
+    ours: bool = True
 
 
 class Submission:
     """One task's submission of one job.
 
     :param store: where the record is kept, or ``None``: then the lists alone decide, which is weaker.
+    :param sealer: encrypts what the record keeps of a secret, because its readers are many.
     :param slot: tells several submissions of one task apart.
     :param on_ambiguous: ``resubmit`` or ``fail``, once a job whose outcome was unknown counts as absent.
     :param on_clear: ``adopt`` or ``resubmit``, for the job of an earlier generation.
-    :param settle_time: seconds after an attempt before its job can count as absent.
+    :param settle_time: seconds after a request before its job can count as absent.
     """
 
     def __init__(
         self,
         identity: Identity,
         store: StateStore | None,
+        sealer: Sealer,
         *,
         slot: str = "",
         on_ambiguous: str = RESUBMIT,
@@ -207,8 +169,8 @@ class Submission:
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._identity = identity
-        self._store = store
-        self._key = f"{_KEY}.{slot}" if slot else _KEY
+        self._records = Records(store, slot, identity.submission_key)
+        self._sealer = sealer
         self._on_ambiguous = on_ambiguous
         self._on_clear = on_clear
         self._settle_time = timedelta(seconds=settle_time)
@@ -221,44 +183,34 @@ class Submission:
         :raises Blocked: an earlier job must end first.
         :raises AdobeError: Adobe refused, or could not be asked; nothing more was submitted.
         """
-        record = self._load()
+        record = self._records.load()
         if record is None:
             earlier = yield from self._unrecorded(work)
-        elif self._is_same_submission(record):
+        elif record.refused:
+            earlier = None
+        elif record.generation == self._identity.generation:
             earlier = yield from self._retried(work, record)
         else:
-            earlier = yield from self._superseded(work, record)
+            earlier = yield from self._cleared(work, record)
         if earlier is not None:
             return earlier
-        return (yield from self._submit(work, self._load()))
-
-    def _load(self) -> _Record | None:
-        data = self._store.get(self._key) if self._store is not None else None
-        return None if data is None else _Record.from_dict(data)
-
-    def _save(self, record: _Record) -> None:
-        if self._store is not None:
-            self._store.set(self._key, record.to_dict())
-
-    def _is_same_submission(self, record: _Record) -> bool:
-        mine = self._identity
-        return record.generation == mine.generation and record.submission_key == mine.submission_key
+        return (yield from self._submit(work, record))
 
     def _unrecorded(self, work: Work) -> Flow[Submitted | None]:
-        """Decide without a record. With a store, that means that nothing was submitted, unless a Clear dropped it."""
+        """Decide without a record. With a store, nothing was submitted, unless a Clear emptied it."""
         mine = self._identity
-        if mine.first_try or (self._store is not None and not mine.cleared):
+        if mine.first_try or (self._records.durable and (self._records.any() or not mine.cleared)):
             return None
         log.info("No record of an earlier try; searching Adobe for %s since %s.", work.what, mine.since)
-        job = yield from self._search(work, mine.since, (), attempted_at=self._now())
-        if job is None or job.state in (JobState.FAILED, JobState.GONE):
+        job = yield from self._search(work, mine.since, (), self._now())
+        if job is None or job.state in _ENDED_BADLY:
             return None
-        if self._on_clear == RESUBMIT and mine.cleared:
+        if self._on_clear == RESUBMIT and mine.cleared and mine.first_of_generation:
             _refuse_active(job)
             return None
-        return self._adopt(work, job, job.created_at or mine.since)
+        return self._adopt(work, job, None)
 
-    def _retried(self, work: Work, record: _Record) -> Flow[Submitted | None]:
+    def _retried(self, work: Work, record: Record) -> Flow[Submitted | None]:
         changed = _differences(record.fingerprint, work.fingerprint)
         if changed:
             raise ChangedInputError(
@@ -267,16 +219,15 @@ class Submission:
             )
         return (yield from self._resume(work, record))
 
-    def _superseded(self, work: Work, record: _Record) -> Flow[Submitted | None]:
-        """Decide about an earlier generation's job, or one of another submission_key."""
-        if record.submission_key != self._identity.submission_key:
-            log.info("submission_key has changed; the earlier submission (%s) stands.", _job_name(record))
-            return None
-        if _differences(record.fingerprint, work.fingerprint):
+    def _cleared(self, work: Work, record: Record) -> Flow[Submitted | None]:
+        """Decide about the job of an earlier generation."""
+        if _differences(record.fingerprint, work.fingerprint, but="connection"):
             log.info("The cleared task submits something else than before; the earlier %s stands.", _job_name(record))
             return None
         if self._on_clear == RESUBMIT:
-            yield from self._refuse_while_active(work, record)
+            job = yield from self._recorded_job(work, record)
+            if job is not None:
+                _refuse_active(job)
             return None
         earlier = yield from self._resume(work, record)
         if earlier is not None and earlier.job.state is JobState.SUCCEEDED:
@@ -287,12 +238,7 @@ class Submission:
             )
         return earlier
 
-    def _refuse_while_active(self, work: Work, record: _Record) -> Flow[None]:
-        job = yield from self._recorded_job(work, record)
-        if job is not None:
-            _refuse_active(job)
-
-    def _resume(self, work: Work, record: _Record) -> Flow[Submitted | None]:
+    def _resume(self, work: Work, record: Record) -> Flow[Submitted | None]:
         job = yield from self._recorded_job(work, record)
         if job is None:
             return None
@@ -300,66 +246,164 @@ class Submission:
             log.warning("Earlier job %s has failed (%s); submitting a new one.", job.id, job.status)
             return None
         if job.state is JobState.GONE:
-            if not self._is_same_submission(record):
-                log.warning("Earlier job %s was removed from Adobe; submitting a new one.", job.id)
+            if record.generation != self._identity.generation:
+                log.warning("Earlier job %s is not at Adobe any more; submitting a new one.", job.id)
                 return None
             raise SubmissionError(
                 f"Job {job.id}, which this task submitted, was removed from Adobe by somebody. It is not submitted "
                 "again by a retry; clear the task, or set another submission_key, to do so."
             )
-        return self._adopt(work, job, record.at)
+        return self._adopt(work, job, record)
 
-    def _recorded_job(self, work: Work, record: _Record) -> Flow[DeletionJob | None]:
+    def _recorded_job(self, work: Work, record: Record) -> Flow[DeletionJob | None]:
         if record.job is None:
-            return (yield from self._search(work, record.at, record.known, attempted_at=record.at))
-        try:
-            job: DeletionJob = yield lookup(record.job)
-        except AdobeNotFoundError:
-            fresh = self._now() - record.at < _VISIBLE_WITHIN
-            return DeletionJob(record.job, JobState.PENDING if fresh else JobState.GONE, "HTTP 404")
+            return (yield from self._search(work, record.at, record.known, record.sent_at))
+        job = yield from self._look_up(record.job, record.sent_at)
+        if job.state is not JobState.GONE and not work.is_of(job):
+            raise SubmissionError(
+                f"This task's record (task state) names job {job.id}, which is not {work.what}. Nothing was submitted; "
+                "correct or delete the record."
+            )
         return job
 
-    def _adopt(self, work: Work, job: DeletionJob, at: datetime) -> Submitted:
+    def _look_up(self, ref: JobRef, sent_at: datetime) -> Flow[DeletionJob]:
+        """Look a job up; it is gone only if Adobe says so several times in a row."""
+        for look in range(_LOOKS_UNTIL_ABSENT):
+            if look:
+                yield Pause(self._pause(_FIRST_WAIT))
+            try:
+                job: DeletionJob = yield lookup(ref)
+            except AdobeNotFoundError:
+                if self._now() - sent_at < _VISIBLE_WITHIN:
+                    return DeletionJob(ref, JobState.PENDING, "HTTP 404")
+            else:
+                return job
+        return DeletionJob(ref, JobState.GONE, "HTTP 404")
+
+    def _adopt(self, work: Work, job: DeletionJob, record: Record | None) -> Submitted:
         log.info("Adopting job %s (%s), which exists already for %s.", job.id, job.status, work.what)
-        known = self._load()
-        record = known if known is not None else self._intent(work, at, ())
-        self._save(replace(record, generation=self._identity.generation, job=job.ref))
-        return Submitted(job, at)
+        if record is None:
+            at = job.created_at or self._identity.since
+            record = Record(self._identity.generation, dict(work.fingerprint), at, at)
+        record = replace(record, generation=self._identity.generation, fingerprint=dict(work.fingerprint), job=job.ref)
+        self._records.save(record)
+        return Submitted(job, record.at, record.ours)
 
-    def _intent(self, work: Work, at: datetime, known: tuple[str, ...]) -> _Record:
-        mine = self._identity
-        return _Record(mine.generation, mine.submission_key, dict(work.fingerprint), at, known)
-
-    def _submit(self, work: Work, before: _Record | None) -> Flow[Submitted]:
-        previous = (*before.previous, before.job.id) if before and before.job else ()
+    def _submit(self, work: Work, before: Record | None) -> Flow[Submitted]:
+        unresolved = self._unresolved(before)
+        secret = self._secret(unresolved)
+        known: tuple[str, ...] | None = unresolved.known if unresolved else None
+        began = unresolved.at if unresolved else self._now()
         for number in range(1, _POSTS_PER_RUN + 1):
-            search = work.find(self._now() - _CLOCK_SKEW)
-            known = () if search is None else tuple(job.id for job in (yield from search).jobs)
-            record = replace(self._intent(work, self._now(), known), previous=previous)
-            self._save(record)
-            job = yield from self._post(work, record, last=number == _POSTS_PER_RUN)
+            there = yield from self._there(work)
+            missed = [] if known is None else [job for job in there if job.id not in known]
+            if missed:
+                return self._adopt(work, _pick(work, missed), unresolved)
+            known = tuple(job.id for job in there)
+            now = self._now()
+            began = began if unresolved else now
+            record = Record(
+                self._identity.generation,
+                dict(work.fingerprint),
+                began,
+                now,
+                known=known,
+                previous=before.ids if before else (),
+            )
+            try:
+                secret = secret or (yield from work.prepare())
+            except AlreadyCreated as created:
+                self._records.save(replace(record, job=created.job.ref))
+                return Submitted(created.job, record.at)
+            record = replace(record, sealed=self._sealer.seal(secret) if secret else None)
+            self._records.save(record)
+            job = yield from self._post(work, record, secret, repeated=unresolved is not None)
+            # By now it says when the request really left.
+            record = self._records.load() or record
             if job is not None:
-                self._save(replace(record, job=job.ref))
-                return Submitted(job, record.at)
-        raise AssertionError("unreachable: the last attempt returns or raises")
+                ours = ALREADY_EXISTED not in job.details
+                self._records.save(replace(record, job=job.ref, ours=ours))
+                return Submitted(job, record.at, ours)
+            unresolved = record
+            log.info("Submitting again (attempt %d).", number + 1)
+        raise IndeterminateError(_advice(work, began))
 
-    def _post(self, work: Work, record: _Record, *, last: bool) -> Flow[DeletionJob | None]:
+    def _unresolved(self, before: Record | None) -> Record | None:
+        """Return the record of an attempt of this generation that left no job, if that is how the last try ended."""
+        if before is None or before.refused or before.job is not None:
+            return None
+        return before if before.generation == self._identity.generation else None
+
+    def _secret(self, unresolved: Record | None) -> str | None:
+        """Return the secret of an unresolved attempt, since a new one would not guard against a second job."""
+        if unresolved is None or unresolved.sealed is None:
+            return None
+        secret = self._sealer.unseal(unresolved.sealed)
+        if secret is None:
+            raise IndeterminateError(
+                "An earlier try of this task may have submitted, and the validation token that it used can no longer "
+                "be read, because the connection's credential has changed. Look for the job at Adobe; to submit a new "
+                "one, set another submission_key."
+            )
+        return secret
+
+    def _there(self, work: Work) -> Flow[tuple[DeletionJob, ...]]:
+        """Return the jobs of this kind that exist before the request."""
+        search = work.find(self._now() - _CLOCK_SKEW)
+        return () if search is None else (yield from search).jobs
+
+    def _post(self, work: Work, record: Record, secret: str | None, *, repeated: bool) -> Flow[DeletionJob | None]:
         """Send the request once, and find out what became of it; ``None`` where it may be sent again."""
         try:
-            return (yield from work.create(record.at))
+            return (yield from self._recording(work.create(record.at, secret), record))
         except AmbiguousOutcomeError as error:
             log.warning("%s Looking for it.", error)
-            job = yield from self._search(work, record.at, record.known, attempted_at=error.attempted_at)
-            if job is None and last:
+            return (yield from self._search(work, record.at, record.known, error.attempted_at))
+        except WrongTargetError:
+            raise
+        except AdobeError as error:
+            if not repeated:
+                self._records.save(replace(record, refused=True))
+                yield from work.refused(error)
+                raise
+            # The first request may be the reason why the second is refused: it made the job, or used the token up.
+            log.warning("%s Looking for what an earlier request may have created.", error)
+            job = yield from self._search(work, record.at, record.known, self._now())
+            if job is None and isinstance(error, AdobeDuplicateError):
                 raise IndeterminateError(_advice(work, record.at)) from error
+            if job is None:
+                raise
             return job
 
+    def _recording(self, flow: Flow[T], record: Record) -> Flow[T]:
+        """Pass a flow's steps on, recording the moment at which a creating request leaves, each time it does."""
+
+        def leaving() -> None:
+            self._records.save(replace(record, sent_at=self._now()))
+
+        outcome: Any = None
+        resume: Callable[[Any], Any] = flow.send
+        while True:
+            try:
+                step = resume(outcome)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            if isinstance(step, Call) and not step.repeatable:
+                step = replace(step, before_send=leaving)
+            try:
+                outcome = yield step
+                resume = flow.send
+            except AdobeError as error:
+                resume, outcome = flow.throw, error
+
     def _search(
-        self, work: Work, since: datetime, known: tuple[str, ...], *, attempted_at: datetime
+        self, work: Work, since: datetime, known: tuple[str, ...], sent_at: datetime
     ) -> Flow[DeletionJob | None]:
         """Look for a job that may exist, until it is found or counts as never created.
 
         :param known: ids of jobs like it that existed before the attempt.
+        :param sent_at: when the request left last.
         """
         looks, pause = 0, _FIRST_WAIT
         while True:
@@ -370,20 +414,19 @@ class Submission:
             candidates = [job for job in found.jobs if job.id not in known]
             if candidates:
                 return _pick(work, candidates)
-            if not found.complete:
-                raise IndeterminateError(_advice(work, since))
             looks += 1
-            settled_in = (attempted_at + self._settle_time - self._now()).total_seconds()
+            settled_in = (sent_at + self._settle_time - self._now()).total_seconds()
             if looks >= _LOOKS_UNTIL_ABSENT and settled_in <= 0:
-                self._refuse_absent(work, since)
+                if not found.complete or self._on_ambiguous == FAIL:
+                    raise IndeterminateError(_advice(work, since))
+                log.warning("Adobe shows no job for %s since %s, so it counts as never created.", work.what, since)
                 return None
-            yield Pause(min(pause, settled_in) if settled_in > 0 else min(pause, self._settle_time.total_seconds()))
+            yield Pause(min(pause, settled_in) if settled_in > 0 else self._pause(pause))
             pause = min(pause * 2, _LONGEST_WAIT)
 
-    def _refuse_absent(self, work: Work, since: datetime) -> None:
-        if self._on_ambiguous == FAIL:
-            raise IndeterminateError(_advice(work, since))
-        log.warning("Adobe shows no job for %s since %s, so it counts as never created.", work.what, since)
+    def _pause(self, seconds: float) -> float:
+        """Return a pause between looks, which is never longer than the settle time that they are for."""
+        return min(seconds, self._settle_time.total_seconds())
 
 
 def _refuse_active(job: DeletionJob) -> None:
@@ -392,27 +435,28 @@ def _refuse_active(job: DeletionJob) -> None:
 
 
 def _pick(work: Work, candidates: list[DeletionJob]) -> DeletionJob:
-    chosen = newest(candidates)
+    """Return the newest of the jobs that run, or else that succeeded, or else that ended badly."""
+    active = [job for job in candidates if not job.state.terminal]
+    succeeded = [job for job in candidates if job.state is JobState.SUCCEEDED]
+    chosen = newest(active or succeeded or candidates)
     if len(candidates) > 1:
         others = ", ".join(job.id for job in candidates if job.id != chosen.id)
-        log.warning(
-            "Adobe has several jobs for %s; adopting the newest, %s. The others: %s.", work.what, chosen.id, others
-        )
+        log.warning("Adobe has several jobs for %s; adopting %s. The others: %s.", work.what, chosen.id, others)
     return chosen
 
 
-def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> str:
-    names = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+def _differences(before: Mapping[str, str], after: Mapping[str, str], but: str = "") -> str:
+    names = sorted(name for name in {*before, *after} - {but} if before.get(name) != after.get(name))
     return "; ".join(f"{name} was {before.get(name, 'not set')} and is {after.get(name, 'not set')}" for name in names)
 
 
-def _job_name(record: _Record) -> str:
+def _job_name(record: Record) -> str:
     return f"job {record.job.id}" if record.job else "submission"
 
 
 def _advice(work: Work, since: datetime) -> str:
     return (
-        f"It is unknown whether Adobe has {work.what}, asked for at {since.isoformat(timespec='seconds')}, and "
-        "nothing more was submitted. Look for it at Adobe. If it is there, wait for it with the sensor; if it is "
-        "certainly not, set another submission_key to submit it anew."
+        f"It is unknown whether Adobe has {work.what}, asked for at {since.isoformat(timespec='seconds')}, and nothing "
+        "more was submitted. Look for it at Adobe. If it is there, wait for it with the sensor; if it is certainly "
+        "not, clear the task, or set another submission_key, to submit it anew."
     )

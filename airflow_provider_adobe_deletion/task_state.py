@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_adobe_deletion.submission import Identity, StateStore
+from airflow_provider_adobe_deletion.submission_record import Identity, StateStore
 
 ENDED = ("failed", "success", "skipped", "removed")
 """States in which nobody works on the task instance any more, so that its job may be removed."""
@@ -39,7 +39,10 @@ def identity(context: Any, submission_key: str | None, retries: int) -> Identity
     :param retries: the operator's ``retries``; ``ti.max_tries`` exceeds it only after a Clear.
     """
     ti, run = context["ti"], context["dag_run"]
-    begun = [getattr(run, name, None) for name in ("run_after", "data_interval_end", "start_date")]
+    cleared = ti.max_tries > retries
+    # A Clear may set the run's start anew, so then its scheduled time, which is earlier, has to do.
+    names = ("run_after", "data_interval_end", "start_date") if cleared else ("start_date",)
+    begun = [moment for name in names if (moment := getattr(run, name, None)) is not None]
     return Identity(
         dag_id=ti.dag_id,
         run_id=ti.run_id,
@@ -48,8 +51,9 @@ def identity(context: Any, submission_key: str | None, retries: int) -> Identity
         submission_key=submission_key,
         generation=ti.max_tries,
         first_try=ti.try_number <= 1,
-        cleared=ti.max_tries > retries,
-        since=min((moment for moment in begun if moment is not None), default=ti.start_date),
+        first_of_generation=ti.try_number <= ti.max_tries - retries + 1,
+        cleared=cleared,
+        since=min(begun, default=ti.start_date),
     )
 
 
