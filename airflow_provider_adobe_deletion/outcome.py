@@ -17,7 +17,7 @@ from airflow_provider_adobe_deletion.adobe.errors import (
     WrongTargetError,
 )
 from airflow_provider_adobe_deletion.adobe.waiting import Outcome, WaitResult
-from airflow_provider_adobe_deletion.submission import SubmissionError
+from airflow_provider_adobe_deletion.submission_record import SubmissionError
 
 
 @contextmanager

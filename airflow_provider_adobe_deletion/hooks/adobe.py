@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -20,22 +21,40 @@ from airflow_provider_adobe_deletion.adobe.errors import AdobeConfigError, Adobe
 from airflow_provider_adobe_deletion.adobe.organisation import check_company, check_sandbox
 from airflow_provider_adobe_deletion.connection_form import ui_field_behaviour, widgets
 
+# How long a looked-up connection serves those who come next; a look-up takes the triggerer's supervisor 45 ms.
+_CONNECTION_SECONDS = 60.0
+_FAILED_CONNECTION_SECONDS = 5.0
+
 
 @dataclass
 class _SharedClient:
     """A client and how many use it."""
 
-    opening: asyncio.Future[AdobeClient]
+    client: AdobeClient
     users: int = 0
 
-    async def close(self) -> None:
-        if not self.opening.done():
-            self.opening.cancel()
-        elif self.opening.exception() is None:
-            await self.opening.result().aclose()
+
+@dataclass
+class _LookedUp:
+    """A connection, and when it was looked up."""
+
+    config: asyncio.Future[AdobeConfig]
+    at: float
+
+    def serves(self) -> bool:
+        failed = self.config.done() and (self.config.cancelled() or self.config.exception() is not None)
+        return time.monotonic() - self.at < (_FAILED_CONNECTION_SECONDS if failed else _CONNECTION_SECONDS)
 
 
-_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _SharedClient]] = WeakKeyDictionary()
+@dataclass
+class _Shared:
+    """What the users of one event loop share: connections by id, and clients by what the connection says."""
+
+    connections: dict[str, _LookedUp] = field(default_factory=dict)
+    clients: dict[AdobeConfig, _SharedClient] = field(default_factory=dict)
+
+
+_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared] = WeakKeyDictionary()
 
 
 class AdobeHook(BaseHook):
@@ -74,34 +93,52 @@ class AdobeHook(BaseHook):
         :raises AdobeConfigError: the connection holds a value that cannot be right.
         """
         connection = self.get_connection(self.adobe_conn_id)
-        return self._client(connection, connection.extra_dejson)
+        return AdobeClient(self._config(connection, connection.extra_dejson), on_secret=mask_secret)
 
     @asynccontextmanager
-    async def aclient(self) -> AsyncIterator[AdobeClient]:
+    async def aclient(self, place: Mapping[str, str] | None = None) -> AsyncIterator[AdobeClient]:
         """Yield a client for use on the running event loop.
 
-        All who use the same connection on the same loop at the same time share one client, so the connection
-        is looked up once, without blocking the loop, and closed when the last one leaves.
+        All who use equal connections on the same loop at the same time share one client, and what is looked
+        up of a connection serves for a minute. The look-up does not block the loop. Nothing is shared between
+        different credentials. When the last user leaves, the client is closed.
 
+        :param place: organisation, sandbox and company to keep to, whatever the connection says meanwhile; see
+            :attr:`~airflow_provider_adobe_deletion.adobe.config.AdobeConfig.place`.
         :raises AdobeConfigError: the connection holds a value that cannot be right.
         """
-        clients = _clients.setdefault(asyncio.get_running_loop(), {})
-        shared = clients.get(self.adobe_conn_id)
-        if shared is None:
-            shared = clients[self.adobe_conn_id] = _SharedClient(asyncio.ensure_future(self._open()))
-        shared.users += 1
+        shared = _shared.setdefault(asyncio.get_running_loop(), _Shared())
+        config = await self._looked_up(shared)
+        if place:
+            config = replace(config, **place)
+        used = shared.clients.setdefault(config, _SharedClient(AdobeClient(config, on_secret=mask_secret)))
+        used.users += 1
         try:
-            # Whoever is cancelled must not take the look-up from the others.
-            yield await asyncio.shield(shared.opening)
+            yield used.client
         finally:
-            shared.users -= 1
-            if not shared.users:
-                del clients[self.adobe_conn_id]
-                await shared.close()
+            used.users -= 1
+            if not used.users:
+                del shared.clients[config]
+                await used.client.aclose()
 
-    async def _open(self) -> AdobeClient:
+    def forget_connection(self) -> None:
+        """Have the connection looked up anew by the next user on this loop, unless that has just been done."""
+        connections = _shared.setdefault(asyncio.get_running_loop(), _Shared()).connections
+        found = connections.get(self.adobe_conn_id)
+        if found is not None and time.monotonic() - found.at > _FAILED_CONNECTION_SECONDS:
+            del connections[self.adobe_conn_id]
+
+    async def _looked_up(self, shared: _Shared) -> AdobeConfig:
+        found = shared.connections.get(self.adobe_conn_id)
+        if found is None or not found.serves():
+            found = _LookedUp(asyncio.ensure_future(self._look_up()), time.monotonic())
+            shared.connections[self.adobe_conn_id] = found
+        # Whoever is cancelled must not take the look-up from the others.
+        return await asyncio.shield(found.config)
+
+    async def _look_up(self) -> AdobeConfig:
         connection = await get_async_connection(self.adobe_conn_id)
-        return self._client(connection, await get_async_extra_dejson(connection))
+        return self._config(connection, await get_async_extra_dejson(connection))
 
     def test_connection(self) -> tuple[bool, str]:
         """Prove the credentials, and each service that the connection is set up for. Changes nothing.
@@ -119,14 +156,13 @@ class AdobeHook(BaseHook):
         except AdobeError as error:
             return False, str(error)
 
-    def _client(self, connection: Any, extra: Any) -> AdobeClient:
+    def _config(self, connection: Any, extra: Any) -> AdobeConfig:
         if not isinstance(extra, dict):
             raise AdobeConfigError("The Adobe connection's extra must be a JSON object.")
         try:
-            config = AdobeConfig.from_connection(connection.login, connection.password, extra)
+            return AdobeConfig.from_connection(connection.login, connection.password, extra)
         except AdobeConfigError as error:
             raise AdobeConfigError(f"{error} (Connection {self.adobe_conn_id!r}.)") from None
-        return AdobeClient(config, on_secret=mask_secret)
 
 
 def _checks(config: AdobeConfig) -> Iterator[Flow[str]]:
@@ -135,3 +171,10 @@ def _checks(config: AdobeConfig) -> Iterator[Flow[str]]:
         yield check_sandbox(config)
     if config.global_company_id or not platform:
         yield check_company(config)
+    if not platform:
+        yield _no_sandbox()
+
+
+def _no_sandbox() -> Flow[str]:
+    yield from ()
+    return "No sandbox_name is set, so calls to Experience Platform will be refused."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -121,6 +122,10 @@ class AdobeDeletionOperator(BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Submit, unless an earlier try has; then wait, defer, or return."""
+        return self._run(context)
+
+    def _run(self, context: Context) -> Any:
+        """Do what :meth:`execute` does; Airflow objects to a resumed task that calls that."""
         from airflow_provider_adobe_deletion.hooks.adobe import AdobeHook
 
         self._context = context
@@ -142,7 +147,7 @@ class AdobeDeletionOperator(BaseOperator):
         result = _understood(event)
         if any(job.get("state") not in ("succeeded", "failed", "gone") for job in result.jobs):
             check_outcome(result)
-        return self.execute(context)
+        return self._run(context)
 
     def on_kill(self) -> None:
         """Leave the jobs alone, and say which ones go on."""
@@ -153,17 +158,30 @@ class AdobeDeletionOperator(BaseOperator):
 
     def _submit(self, context: Context, client: AdobeClient) -> list[Submitted]:
         work = self.work(client.config)
-        submission = Submission(
-            identity(context, self.submission_key, self.retries or 0),
+        self.log.info("Submitting %s, %s.", work.what, place(client.config))
+        submitted = client.run(self._submission(context, client).obtain(work))
+        self.log.info("Job %s at Adobe: %s.", submitted.job.id, work.what)
+        return [submitted]
+
+    def _submission(
+        self, context: Context, client: AdobeClient, slot: str = "", *, untried: bool = False
+    ) -> Submission:
+        """Return this task's submission, or one of its several, told apart by ``slot``.
+
+        :param untried: whether it is certain that no earlier try has attempted this one.
+        """
+        from airflow_provider_adobe_deletion.adobe.sealing import CredentialSealer
+
+        mine = identity(context, self.submission_key, self.retries or 0)
+        return Submission(
+            replace(mine, first_try=True) if untried else mine,
             state_store(context),
+            CredentialSealer(client.config),
+            slot=slot,
             on_ambiguous=self.on_ambiguous,
             on_clear=self.on_clear,
             settle_time=conf.getfloat("adobe_deletion", "settle_time", fallback=180.0),
         )
-        self.log.info("Submitting %s, %s.", work.what, _place(client.config))
-        submitted = client.run(submission.obtain(work))
-        self.log.info("Job %s at Adobe: %s.", submitted.job.id, work.what)
-        return [submitted]
 
     def _wait(self, context: Context, client: AdobeClient, submitted: Sequence[Submitted]) -> Any:
         jobs = [entry.job.summary() for entry in submitted]
@@ -174,12 +192,13 @@ class AdobeDeletionOperator(BaseOperator):
         plan = WaitPlan(
             refs=tuple(entry.job.ref for entry in submitted),
             submitted_at=started,
-            deadline=started + timedelta(seconds=self.completion_timeout),
+            deadline=max(entry.at for entry in submitted) + timedelta(seconds=self.completion_timeout),
             poll_interval=self.poll_interval,
             max_poll_interval=self.max_poll_interval,
             max_poll_failures=self.max_poll_failures,
         )
-        return self._finish(context, self._waited(client, plan, "execute_complete"))
+        options = self.trigger_options(submitted)
+        return self._finish(context, self._waited(client, plan, "execute_complete", **options))
 
     def _wait_first(self, context: Context, client: AdobeClient, blocked: Blocked) -> Any:
         """Wait for the job in the way, then start over."""
@@ -195,7 +214,7 @@ class AdobeDeletionOperator(BaseOperator):
         )
         return self.execute_again(context, self._waited(client, plan, "execute_again").to_event())
 
-    def _waited(self, client: AdobeClient, plan: WaitPlan, resume: str) -> WaitResult:
+    def _waited(self, client: AdobeClient, plan: WaitPlan, resume: str, **options: Any) -> WaitResult:
         """Return how the wait ended; or defer, and come back through the method named ``resume``."""
         self._waiting_for = tuple(ref.id for ref in plan.refs)
         if not self.deferrable:
@@ -205,13 +224,13 @@ class AdobeDeletionOperator(BaseOperator):
             return result
         self.log.info("Deferring until the job ends, or %s.", plan.deadline.isoformat(timespec="seconds"))
         return self.defer(
-            trigger=AdobeJobTrigger(self.adobe_conn_id, plan.to_dict(), **self.trigger_options()),
+            trigger=AdobeJobTrigger(self.adobe_conn_id, plan.to_dict(), client.config.place, **options),
             method_name=resume,
             timeout=plan.deadline - utc_now() + _GRACE,
         )
 
-    def trigger_options(self) -> dict[str, Any]:
-        """Return what the trigger needs beyond the plan."""
+    def trigger_options(self, submitted: Sequence[Submitted]) -> dict[str, Any]:
+        """Return what the trigger of the task's own jobs needs beyond the plan."""
         return {}
 
     def _finish(self, context: Context, result: WaitResult) -> Any:
@@ -233,5 +252,6 @@ def _or_default(value: float | timedelta | None, name: str, default: float) -> f
     return default if value is None else parameters.seconds(value, name)
 
 
-def _place(config: AdobeConfig) -> str:
+def place(config: AdobeConfig) -> str:
+    """Say where something is deleted, for the log."""
     return f"organisation {config.org_id}, sandbox {config.sandbox_name or config.sandbox_id or '(none)'}"

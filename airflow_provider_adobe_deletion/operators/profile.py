@@ -14,7 +14,7 @@ from airflow_provider_adobe_deletion import parameters
 from airflow_provider_adobe_deletion.adobe.calls import checked_id
 from airflow_provider_adobe_deletion.operators.base import AdobeDeletionOperator
 from airflow_provider_adobe_deletion.outcome import airflow_errors
-from airflow_provider_adobe_deletion.submission import Found
+from airflow_provider_adobe_deletion.submission import Found, Submitted
 from airflow_provider_adobe_deletion.task_state import ENDED, current_state
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_adobe_deletion.adobe.calls import Flow
     from airflow_provider_adobe_deletion.adobe.config import AdobeConfig
+    from airflow_provider_adobe_deletion.adobe.errors import AdobeError
     from airflow_provider_adobe_deletion.adobe.jobs import DeletionJob
     from airflow_provider_adobe_deletion.adobe.profile import ProfileTarget
 
@@ -39,9 +40,10 @@ class AdobeProfileDeleteJobOperator(AdobeDeletionOperator):
     :param batch_id: the batch to delete (templated).
     :param batch_dataset_id: the dataset that the batch is in; newer generations of the API want it
         (templated).
-    :param remove_on_kill: whether the job is removed when somebody fails, skips or marks the waiting task.
-        Only Azure has a call for it, and Adobe does not promise that it stops a running deletion. On
-        Airflow 2.11 it works for a task that waits in a worker, not for a deferred one.
+    :param remove_on_kill: whether the job is removed when somebody ends the waiting task by marking it failed,
+        successful or skipped, while the job runs and before the timeout. A job that was there before the task
+        asked for it is left alone. Only Azure has a call for it, and Adobe does not promise that it stops a
+        running deletion. On Airflow 2.11 it works for a task that waits in a worker, not for a deferred one.
     :return: the job's id.
 
     Further parameters: :class:`AdobeDeletionOperator`.
@@ -68,6 +70,7 @@ class AdobeProfileDeleteJobOperator(AdobeDeletionOperator):
         self.batch_id = batch_id
         self.batch_dataset_id = batch_dataset_id
         self.remove_on_kill = parameters.flag(remove_on_kill, "remove_on_kill")
+        self._may_remove = False
 
     def check(self) -> None:
         """Refuse ids that cannot be ids, and anything but exactly one target."""
@@ -80,14 +83,15 @@ class AdobeProfileDeleteJobOperator(AdobeDeletionOperator):
             raise ValueError("remove_on_kill needs an organisation on Azure: the API on AWS cannot remove a job.")
         return ProfileWork(self._target(), self.adobe_conn_id, config)
 
-    def trigger_options(self) -> dict[str, Any]:
-        """Pass ``remove_on_kill`` on."""
-        return {"remove_on_kill": self.remove_on_kill}
+    def trigger_options(self, submitted: Sequence[Submitted]) -> dict[str, Any]:
+        """Pass ``remove_on_kill`` on, unless the job was there before this task asked for it."""
+        self._may_remove = self.remove_on_kill and all(entry.ours for entry in submitted)
+        return {"remove_on_kill": self._may_remove}
 
     def on_kill(self) -> None:
         """Leave the job alone, or remove it if that was asked for and somebody ended the task."""
-        super().on_kill()
-        if not self.remove_on_kill or not self._waiting_for:
+        if not self._may_remove:
+            super().on_kill()
             return
         # This runs in a signal handler: the interrupted code may hold the lock of the channel to the
         # supervisor, so another thread must not be waited for longer than there is time.
@@ -105,11 +109,12 @@ class AdobeProfileDeleteJobOperator(AdobeDeletionOperator):
         state = current_state(context["ti"])
         if state not in ENDED:
             self.log.info("The task is %s, so nothing is removed.", state)
+            super().on_kill()
             return
         with AdobeHook(self.adobe_conn_id).client as client:
             for job_id in self._waiting_for:
-                client.run(profile.remove(job_id))
-                self.log.info("Profile job %s was removed.", job_id)
+                removed = client.run(profile.remove_active(job_id))
+                self.log.info("Profile job %s %s.", job_id, "was removed" if removed else "had ended")
 
     def _target(self) -> ProfileTarget:
         from airflow_provider_adobe_deletion.adobe.profile import ProfileTarget
@@ -140,7 +145,15 @@ class ProfileWork:
             "sandbox": self.config.sandbox_name or self.config.sandbox_id,
         }
 
-    def create(self, since: datetime) -> Flow[DeletionJob]:
+    def prepare(self) -> Flow[None]:
+        """Do nothing: Adobe wants nothing beforehand."""
+        yield from ()
+
+    def refused(self, error: AdobeError) -> Flow[None]:
+        """Do nothing: the error says it all."""
+        yield from ()
+
+    def create(self, since: datetime, secret: str | None) -> Flow[DeletionJob]:
         """Create the job."""
         from airflow_provider_adobe_deletion.adobe import profile
 
@@ -150,9 +163,12 @@ class ProfileWork:
         """Walk the list for jobs with this target that are not older than ``since``."""
         from airflow_provider_adobe_deletion.adobe import profile
 
-        listed = yield from profile.find(self.target, cloud=self.config.cloud)
-        jobs = tuple(job for job in listed.jobs if job.created_at is None or job.created_at >= since)
-        return Found(jobs, listed.complete)
+        listed = yield from profile.find(self.target, cloud=self.config.cloud, since=since)
+        return Found(listed.jobs, listed.complete)
+
+    def is_of(self, job: DeletionJob) -> bool:
+        """Whether the job has this target."""
+        return self.target.is_of(job)
 
 
 class AdobeProfileDeleteJobRemoveOperator(BaseOperator):

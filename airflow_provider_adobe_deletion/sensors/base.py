@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, BaseSensorOperator, conf
 
 from airflow_provider_adobe_deletion import parameters
+from airflow_provider_adobe_deletion.adobe.jobs import JobState
 from airflow_provider_adobe_deletion.adobe.waiting import Outcome, WaitPlan, WaitResult, Watch, look, utc_now
 from airflow_provider_adobe_deletion.outcome import airflow_errors, check_outcome
 from airflow_provider_adobe_deletion.triggers.job import AdobeJobTrigger
@@ -80,11 +81,11 @@ class AdobeJobSensor(BaseSensorOperator):
         with airflow_errors():
             plan = self._plan(context)
             with AdobeHook(self.adobe_conn_id).client as client:
-                result = client.run(look(plan))
+                result, place = client.run(look(plan)), client.config.place
         if result is not None:
             return self._finish(context, result)
         return self.defer(
-            trigger=AdobeJobTrigger(self.adobe_conn_id, plan.to_dict()),
+            trigger=AdobeJobTrigger(self.adobe_conn_id, plan.to_dict(), place),
             method_name="execute_complete",
             timeout=plan.deadline - utc_now() + _GRACE,
         )
@@ -128,6 +129,15 @@ class AdobeJobSensor(BaseSensorOperator):
             waiting = ", ".join(job["id"] for job in result.jobs)
             raise AirflowSensorTimeout(f"Still not ended after {self.timeout:.0f} s: {waiting}.")
         if result.outcome is Outcome.FAILED:
-            told = ", ".join(f"{job['id']} ({job.get('status')})" for job in result.jobs)
+            told = ", ".join(f"{job['id']} ({_said(job)})" for job in result.jobs)
             raise AirflowFailException(f"Did not succeed at Adobe: {told}.")
         check_outcome(result)
+        self.ended(result.jobs)
+
+    def ended(self, jobs: Sequence[Mapping[str, Any]]) -> None:
+        """Say what came of the jobs that have succeeded."""
+
+
+def _said(job: Mapping[str, Any]) -> str:
+    gone = job.get("state") == JobState.GONE.value
+    return "Adobe does not know it: removed, or never there" if gone else str(job.get("status"))

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowException, conf
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_adobe_deletion.adobe.errors import AdobeError
-from airflow_provider_adobe_deletion.adobe.waiting import Outcome, WaitPlan, WaitResult, utc_now, wait
+from airflow_provider_adobe_deletion.adobe.errors import AdobeConfigError
+from airflow_provider_adobe_deletion.adobe.waiting import Outcome, WaitPlan, WaitResult, Watch, utc_now
 from airflow_provider_adobe_deletion.task_state import ENDED, current_state
 
 if TYPE_CHECKING:
@@ -33,21 +33,35 @@ class AdobeJobTrigger(BaseTrigger):
 
     :param adobe_conn_id: the connection.
     :param plan: a :class:`~airflow_provider_adobe_deletion.adobe.waiting.WaitPlan`, as JSON-ready values.
-    :param remove_on_kill: whether to remove the Profile jobs when somebody ended the task by hand. Airflow
-        calls ``on_kill`` also when nobody did, so the task's state is looked up first.
+    :param place: the organisation, sandbox and company that the jobs are in, by the connection's field names.
+    :param remove_on_kill: whether to remove the Profile jobs when somebody ends the task by hand. Airflow
+        calls ``on_kill`` also when nobody did, so it is done only for a task that has ended before its
+        deadline, and for a job that has not.
     """
 
-    def __init__(self, adobe_conn_id: str, plan: dict[str, Any], remove_on_kill: bool = False) -> None:
+    def __init__(
+        self,
+        adobe_conn_id: str,
+        plan: dict[str, Any],
+        place: dict[str, str] | None = None,
+        remove_on_kill: bool = False,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.adobe_conn_id = adobe_conn_id
         self.plan = plan
+        self.place = place or {}
         self.remove_on_kill = remove_on_kill
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments, which Airflow stores as plain text."""
         return (
             "airflow_provider_adobe_deletion.triggers.job.AdobeJobTrigger",
-            {"adobe_conn_id": self.adobe_conn_id, "plan": self.plan, "remove_on_kill": self.remove_on_kill},
+            {
+                "adobe_conn_id": self.adobe_conn_id,
+                "plan": self.plan,
+                "place": self.place,
+                "remove_on_kill": self.remove_on_kill,
+            },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -71,15 +85,22 @@ class AdobeJobTrigger(BaseTrigger):
 
     async def _wait(self, plan: WaitPlan) -> WaitResult:
         hook = await self._hook()
-        for _ in range(plan.max_poll_failures):
+        watch, unusable = Watch(plan), 0
+        while True:
             try:
-                async with hook.aclient() as client:
-                    return await client.arun(wait(plan))
-            except (AdobeError, AirflowException) as error:
-                reason = type(error).__name__
+                async with hook.aclient(self.place) as client:
+                    result = await client.arun(watch.run())
+            except (AdobeConfigError, AirflowException) as error:
+                unusable += 1
                 self.log.warning("Connection %s cannot be used now: %s", self.adobe_conn_id, error)
+                if unusable >= plan.max_poll_failures or utc_now() >= plan.deadline:
+                    return WaitResult(Outcome.REFUSED, tuple(ref.to_dict() for ref in plan.refs), str(error)[:200])
                 await asyncio.sleep(plan.interval(utc_now()))
-        return WaitResult(Outcome.REFUSED, tuple(ref.to_dict() for ref in plan.refs), reason)
+            else:
+                if result is not None:
+                    return result
+            # Somebody may be changing the connection, or have rotated its credential.
+            hook.forget_connection()
 
     async def _hook(self) -> AdobeHook:
         if _HOOK_MODULE not in sys.modules:
@@ -100,11 +121,15 @@ class AdobeJobTrigger(BaseTrigger):
         if state not in ENDED:
             self.log.info("The task is %s, so nothing is removed.", state)
             return
+        plan = WaitPlan.from_dict(self.plan)
+        if utc_now() >= plan.deadline:
+            self.log.info("The wait was over by itself, so nothing is removed.")
+            return
         hook = await self._hook()
-        async with hook.aclient() as client:
-            for ref in WaitPlan.from_dict(self.plan).refs:
-                removed = await client.arun(profile.remove(ref.id))
-                self.log.info("Profile job %s %s.", ref.id, "was removed" if removed else "was gone already")
+        async with hook.aclient(self.place) as client:
+            for ref in plan.refs:
+                removed = await client.arun(profile.remove_active(ref.id))
+                self.log.info("Profile job %s %s.", ref.id, "was removed" if removed else "had ended")
 
 
 def _minimum_deferral() -> float:
