@@ -25,6 +25,7 @@ def main() -> None:
         default="azure",
         help="generation of the Profile system jobs API (default: %(default)s)",
     )
+    parser.add_argument("--auth", choices=("oauth", "jwt"), default="oauth", help="of the printed connection")
     options = parser.parse_args()
     if options.speed <= 0:
         parser.error("--speed must be positive")
@@ -35,7 +36,7 @@ def main() -> None:
     with AdobeSimulator(
         host=options.host, port=options.port, speed=options.speed, profile_shape=options.shape
     ) as simulator:
-        connection = shlex.quote(simulator.connection_json())
+        connection = shlex.quote(simulator.connection_json(auth=options.auth))
         print(f"Adobe simulator at {simulator.url}", flush=True)
         print(f"export AIRFLOW_CONN_ADOBE_DEFAULT={connection}", flush=True)
         done.wait()

@@ -7,7 +7,8 @@ In ``conftest.py``::
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -31,3 +32,48 @@ def adobe(adobe_server: AdobeSimulator, monkeypatch: pytest.MonkeyPatch) -> Adob
     monkeypatch.setenv("AIRFLOW_CONN_ADOBE_DEFAULT", adobe_server.connection_json())
     monkeypatch.setenv("AIRFLOW__ADOBE_DELETION__MINIMUM_DEFERRAL", "0")
     return adobe_server
+
+
+@pytest.fixture(scope="session")
+def airflow_db() -> None:
+    """Bring Airflow's metadata database up to date; nothing in it is removed."""
+    from airflow.utils.db import initdb
+
+    initdb()
+
+
+@pytest.fixture
+def run_dag(airflow_db: None) -> Callable[[Any], Any]:
+    """Return a function that runs a DAG object with ``dag.test()`` and returns the run.
+
+    Airflow 3 runs only DAGs that it has serialized, which this does; the DAG need not be in the DAGs folder.
+    """
+
+    def run(dag: Any) -> Any:
+        _serialize(dag)
+        return dag.test()
+
+    return run
+
+
+def _serialize(dag: Any) -> None:
+    try:
+        from airflow.models.dagbundle import DagBundleModel
+        from airflow.serialization.serialized_objects import LazyDeserializedDAG
+    except ImportError:
+        # Airflow 2 runs any DAG object.
+        return
+    try:
+        from airflow.serialization.definitions.dag import SerializedDAG
+    except ImportError:
+        from airflow.serialization.serialized_objects import SerializedDAG  # type: ignore[attr-defined]
+    from airflow.models.serialized_dag import SerializedDagModel
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        if not session.get(DagBundleModel, "testing"):
+            session.add(DagBundleModel(name="testing"))
+            session.flush()
+        lazy = LazyDeserializedDAG.from_dag(dag)
+        SerializedDAG.bulk_write_to_db("testing", None, [lazy], session=session)
+        SerializedDagModel.write_dag(lazy, bundle_name="testing", session=session)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ BATCH = "8d075b5a178e48389126b9289dcfd0ac"
 
 
 class MemoryStore:
-    """A task state store in memory, which can crash the task at a chosen write."""
+    """A task state store in memory, which keeps what JSON can hold."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
@@ -27,8 +28,14 @@ class MemoryStore:
         return self.values.get(key, default)
 
     def set(self, key: str, value: Any, *, retention: Any = None) -> None:
-        self.values[key] = value
+        self.values[key] = json.loads(json.dumps(value))
         self.retentions.append(retention)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The only record of the task's only submission."""
+        (record,) = self.values["adobe_submission"]["records"].values()
+        return record
 
 
 class FakeTaskInstance(SimpleNamespace):

@@ -33,3 +33,25 @@ def test_profile_delete(adobe, run_dag, shape):
     assert [job["status"] for job in adobe.jobs()] == ["COMPLETED" if shape == "azure" else "SUCCESS"] * 2
     report = run.get_task_instance("report").xcom_pull(task_ids="report")
     assert {job["id"] for job in report} == {job["id"] for job in adobe.jobs()}
+
+
+def test_data_repair_rollout(adobe, run_dag, monkeypatch):
+    monkeypatch.setenv("EXAMPLE_POLL_SECONDS", "0.1")
+    adobe.settings.repair_seconds = 0.2
+    run = run_dag(load("example_adobe_data_repair_rollout"))
+    assert list(states(run).values()) == ["success"] * 5
+    jobs = [(job["target"]["reportSuiteId"], job["target"]["dateRangeEnd"]) for job in adobe.jobs()]
+    assert jobs == [
+        ("exampledev", "2026-08-01"),
+        ("exampledev", "2026-08-31"),
+        ("exampleprod", "2026-08-01"),
+        ("exampleprod", "2026-08-31"),
+        ("exampleprod", "2026-08-31"),
+    ]
+
+
+def test_data_repair_approval_is_a_dag_that_cannot_approve_itself():
+    pytest.importorskip("airflow.sdk")
+    dag = load("example_adobe_data_repair_approval")
+    assert dag.get_task("approve").defaults is None
+    assert dag.get_task("repair").upstream_task_ids == {"approve"}

@@ -35,7 +35,9 @@ class TestTestConnection:
         assert "company exampl0 is reachable" in said
 
     def test_discovers_the_company_where_no_sandbox_is_set(self, hook):
-        assert hook(sandbox_name=None).test_connection() == (True, "Data Repair company exampl0 was found.")
+        good, said = hook(sandbox_name=None).test_connection()
+        assert good
+        assert said.startswith("Data Repair company exampl0 was found. No sandbox_name is set")
 
     def test_jwt(self, adobe, monkeypatch):
         monkeypatch.setenv("AIRFLOW_CONN_ADOBE_DEFAULT", json.dumps(adobe.jwt_connection()))

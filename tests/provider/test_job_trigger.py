@@ -139,6 +139,26 @@ async def test_a_connection_that_cannot_be_used_ends_as_refused(adobe, monkeypat
     assert len(adobe.journal) == 0
 
 
+async def test_credentials_rotated_in_the_connection_are_picked_up(adobe, create, monkeypatch):
+    monkeypatch.setattr("airflow_provider_adobe_deletion.hooks.adobe._FAILED_CONNECTION_SECONDS", 0.0)
+    adobe.settings.profile_seconds = (0.5, 1.0)
+    job_id = create()
+    waiting = asyncio.create_task(fired(trigger(job_id)))
+    await asyncio.sleep(0.2)
+    adobe.rotate_secret("a-new-secret")
+    monkeypatch.setenv("AIRFLOW_CONN_ADOBE_DEFAULT", adobe.connection_json())
+    adobe.revoke_tokens()
+    assert (await waiting).outcome is Outcome.SUCCEEDED
+
+
+async def test_a_wait_keeps_to_its_sandbox_when_the_connection_changes(adobe, create, monkeypatch):
+    adobe.settings.profile_seconds = (0.1, 0.2)
+    place = {"sandbox_name": "dev"}
+    made = AdobeJobTrigger("adobe_default", plan(create(), timeout=500, age=300), place)
+    monkeypatch.setenv("AIRFLOW_CONN_ADOBE_DEFAULT", adobe.connection_json(sandbox_name="prod"))
+    assert (await fired(made)).outcome is Outcome.SUCCEEDED
+
+
 class TestOnKill:
     """Airflow calls ``on_kill`` also when nobody killed anything."""
 
@@ -162,6 +182,14 @@ class TestOnKill:
     @pytest.mark.parametrize("state", ["deferred", "running", "queued", "scheduled", None, RuntimeError("no answer")])
     async def test_leaves_the_job_alone_otherwise(self, adobe, create, monkeypatch, state):
         made = self.killed(monkeypatch, create(), state)
+        await made.on_kill()
+        assert not adobe.journal.select("DELETE")
+
+    async def test_leaves_a_job_that_has_ended_and_a_wait_that_was_over(self, adobe, create, monkeypatch):
+        adobe.settings.profile_seconds = (0.0, 0.0)
+        await self.killed(monkeypatch, create(), "success").on_kill()
+        made = self.killed(monkeypatch, create("a2"), "failed")
+        made.plan["deadline"] = datetime.now(UTC).isoformat()
         await made.on_kill()
         assert not adobe.journal.select("DELETE")
 

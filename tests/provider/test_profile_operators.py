@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +14,9 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 
+from airflow_provider_adobe_deletion.adobe import profile
+from airflow_provider_adobe_deletion.adobe.client import AdobeClient
+from airflow_provider_adobe_deletion.hooks.adobe import AdobeHook
 from airflow_provider_adobe_deletion.operators.profile import (
     AdobeProfileDeleteJobOperator,
     AdobeProfileDeleteJobRemoveOperator,
@@ -63,7 +66,7 @@ def test_defers_once_with_ids_and_times_only(adobe, make_context):
     pause = deferred(lambda: operator(deferrable=True, completion_timeout=timedelta(hours=2)).execute(context))
     path, kwargs = pause.trigger.serialize()
     assert path == "airflow_provider_adobe_deletion.triggers.job.AdobeJobTrigger"
-    assert set(kwargs) == {"adobe_conn_id", "plan", "remove_on_kill"}
+    assert set(kwargs) == {"adobe_conn_id", "plan", "place", "remove_on_kill"}
     assert [ref["id"] for ref in kwargs["plan"]["refs"]] == [adobe.jobs()[0]["id"]]
     assert timedelta(hours=2) < pause.timeout <= timedelta(hours=2, minutes=30)
     assert context["ti"].xcoms["jobs"][0]["id"] == adobe.jobs()[0]["id"], "the id is visible while it waits"
@@ -236,11 +239,215 @@ class TestSubmitsOnce:
         context = make_context(store=store, max_tries=1)
         job_id = operator(wait_for_completion=False).execute(context)
         AdobeProfileDeleteJobRemoveOperator(task_id="r", job_id=job_id).execute(make_context())
-        record = store.values["adobe_submission"]
-        record["at"] = "2026-01-01T00:00:00+00:00"
+        store.record["sent_at"] = "2026-01-01T00:00:00+00:00"
         with pytest.raises(AirflowFailException, match="was removed from Adobe by somebody"):
             operator(retries=1).execute(make_context(store=store, max_tries=1, try_number=2))
         assert len(posts(adobe)) == 1
+
+
+def age(store: MemoryStore, seconds: float) -> None:
+    """Make the recorded attempt look older than it is."""
+    for name in ("at", "sent_at"):
+        moment = datetime.fromisoformat(store.record[name]) - timedelta(seconds=seconds)
+        store.record[name] = moment.isoformat()
+
+
+class TestNeverTwice:
+    """Ways to a second job that somebody has found once. Without 422, as on AWS, nothing else would stop it."""
+
+    @pytest.fixture(autouse=True)
+    def no_422(self, adobe):
+        adobe.settings.profile_duplicate_422 = "never"
+
+    def submit(self, context, **kwargs: Any) -> str:
+        return operator(wait_for_completion=False, **kwargs).execute(context)
+
+    def test_one_stray_404_is_not_a_removed_job(self, adobe, make_context):
+        store = MemoryStore()
+        first = self.submit(make_context(store=store))
+        age(store, 600)
+        adobe.faults.add(Fault(method="GET", path="/system/jobs/", status=404))
+        assert self.submit(make_context(store=store, try_number=2, max_tries=1)) == first
+        assert len(adobe.jobs()) == 1
+
+    def test_a_renamed_connection_is_the_same_place(self, adobe, make_context, monkeypatch):
+        store = MemoryStore()
+        first = self.submit(make_context(store=store))
+        monkeypatch.setenv("AIRFLOW_CONN_ADOBE_NEW", adobe.connection_json())
+        cleared = make_context(store=store, try_number=2, max_tries=1)
+        assert self.submit(cleared, adobe_conn_id="adobe_new") == first
+        assert len(adobe.jobs()) == 1
+
+    def test_the_settle_time_counts_from_when_the_request_left(self, adobe, make_context):
+        """Adobe asks to wait before it takes the request; the record's time is that of the last sending."""
+        store = MemoryStore()
+        adobe.faults.add(Fault(method="POST", path="/system/jobs", status=429, headers={"Retry-After": "1"}))
+        self.submit(make_context(store=store))
+        left = datetime.fromisoformat(store.record["sent_at"]) - datetime.fromisoformat(store.record["at"])
+        assert left >= timedelta(seconds=1)
+
+    def test_without_a_store_a_retry_after_a_resubmitting_clear_adopts_its_own_job(self, adobe, make_context):
+        adobe.settings.profile_seconds = (0.0, 0.0)
+        first = make_context(max_tries=1)
+        self.submit(first, on_clear="resubmit", retries=1)
+        cleared = make_context(try_number=2, max_tries=2)
+        retried = make_context(try_number=3, max_tries=2)
+        for context in (cleared, retried):
+            context["dag_run"] = first["dag_run"]
+        adobe.advance(1)
+        second = self.submit(cleared, on_clear="resubmit", retries=1)
+        assert self.submit(retried, on_clear="resubmit", retries=1) == second
+        assert len(adobe.jobs()) == 2
+
+    def test_without_a_store_a_catch_up_run_does_not_adopt_what_came_before_it(self, adobe, make_context):
+        self.submit(make_context(run_id="other"))
+        adobe.advance(3600)
+        context = make_context(try_number=2, max_tries=1)
+        context["dag_run"].run_after -= timedelta(days=30)
+        context["dag_run"].start_date += timedelta(seconds=3600)
+        self.submit(context, retries=1)
+        assert len(adobe.jobs()) == 2
+
+    def test_a_running_job_is_preferred_to_a_newer_failed_one(self, adobe, make_context):
+        adobe.settings.profile_seconds = (60.0, 90.0)
+        first = make_context(max_tries=1)
+        job_id = self.submit(first)
+        adobe.advance(1)
+        failed = {**adobe_entry(adobe, job_id), "id": "newer", "status": "ERROR", "createEpoch": 4_000_000_000}
+        listed = {"_page": {"count": 2}, "children": [adobe_entry(adobe, job_id), failed]}
+        adobe.faults.add(Fault(method="GET", path="/system/jobs$", status=200, body=listed, times=None))
+        retry = make_context(max_tries=1, try_number=2)
+        retry["dag_run"] = first["dag_run"]
+        assert self.submit(retry, retries=1) == job_id
+        assert len(adobe.jobs()) == 1
+
+    def test_a_job_that_shows_up_only_before_the_second_request_is_adopted(self, adobe, make_context, monkeypatch):
+        """Absent for the settle time, then in the list right before the request goes out again."""
+        from airflow_provider_adobe_deletion import submission
+
+        original = submission.Submission._search
+
+        def search(self, *args):
+            found = yield from original(self, *args)
+            adobe.settings.list_lag = 0.0
+            return found
+
+        monkeypatch.setattr(submission.Submission, "_search", search)
+        adobe.settings.list_lag = 60.0
+        adobe.faults.add(Fault(method="POST", path="/system/jobs", when="after", abort=True))
+        job_id = self.submit(make_context(store=MemoryStore()))
+        assert [job["id"] for job in adobe.jobs()] == [job_id]
+        assert len(posts(adobe)) == 1
+
+    def test_a_duplicate_that_cannot_be_seen_is_for_a_person(self, adobe, make_context):
+        adobe.settings.profile_duplicate_422 = "active"
+        adobe.settings.list_lag = 3600.0
+        adobe.faults.add(Fault(method="POST", path="/system/jobs", when="after", abort=True))
+        store = MemoryStore()
+        with pytest.raises(AirflowFailException, match="unknown whether Adobe has"):
+            self.submit(make_context(store=store))
+        adobe.settings.list_lag = 0.0
+        job_id = self.submit(make_context(store=store, try_number=2, max_tries=1))
+        assert [job["id"] for job in adobe.jobs()] == [job_id]
+
+    def test_a_full_list_on_aws_that_reaches_back_is_searched(self, adobe, make_context, monkeypatch):
+        sandbox = next(box for box in adobe.settings.sandboxes if box.name == "dev")
+        connection = adobe.connection_json(cloud="aws", sandbox_name=None, sandbox_id=sandbox.id)
+        monkeypatch.setenv("AIRFLOW_CONN_ADOBE_DEFAULT", connection)
+        adobe.settings.profile_shape = "aws"
+        with AdobeHook().client as client:
+            for number in range(101):
+                client.send(profile.create_job(profile.ProfileTarget(f"other{number}")))
+        adobe.advance(3600)
+        monkeypatch.setattr("airflow_provider_adobe_deletion.submission.utc_now", lambda: now() + timedelta(hours=1))
+        adobe.faults.add(Fault(method="POST", path="/system/jobs", when="after", abort=True))
+        job_id = self.submit(make_context(store=MemoryStore()))
+        assert adobe.jobs()[-1]["id"] == job_id
+        assert len(adobe.jobs()) == 102
+
+    def test_going_back_to_an_earlier_submission_key_finds_its_job(self, adobe, make_context):
+        store = MemoryStore()
+        first = self.submit(make_context(store=store, max_tries=2), submission_key="a")
+        self.submit(make_context(store=store, max_tries=2, try_number=2), submission_key="b", retries=2)
+        again = self.submit(make_context(store=store, max_tries=2, try_number=3), submission_key="a", retries=2)
+        assert again == first
+        assert len(adobe.jobs()) == 2
+
+    def test_an_edited_record_is_not_trusted(self, adobe, make_context):
+        store = MemoryStore()
+        other = self.submit(make_context(run_id="other"), dataset_id="66a92c5910df2d1767de13f3")
+        self.submit(make_context(store=store, max_tries=1))
+        store.record["job"]["id"] = other
+        with pytest.raises(AirflowFailException, match="which is not a Profile delete job for dataset 5c80"):
+            self.submit(make_context(store=store, max_tries=1, try_number=2), retries=1)
+
+    @pytest.mark.parametrize("garbage", ["x", 5, [], {"version": 99}, {"version": 1, "records": {"x": 1}}])
+    def test_a_record_that_cannot_be_read_stops_the_task(self, adobe, make_context, garbage):
+        store = MemoryStore()
+        self.submit(make_context(store=store, max_tries=1))
+        if isinstance(garbage, dict) and "records" in garbage:
+            (name,) = store.values["adobe_submission"]["records"]
+            garbage = {"version": 1, "records": {name: garbage["records"]}}
+        store.values["adobe_submission"] = garbage
+        with pytest.raises(AirflowFailException, match="cannot be read"):
+            self.submit(make_context(store=store, max_tries=1, try_number=2), retries=1)
+        assert len(adobe.jobs()) == 1
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def adobe_entry(adobe: AdobeSimulator, job_id: str) -> dict[str, Any]:
+    return {
+        "id": job_id,
+        "jobType": "DELETE",
+        "dataSetId": DATASET,
+        "status": "PROCESSING",
+        "createEpoch": int(now().timestamp()),
+    }
+
+
+class TestKill:
+    """Killing a task in the worker."""
+
+    def waiting(self, adobe, make_context, monkeypatch, state: str, **kwargs: Any) -> AdobeProfileDeleteJobOperator:
+        module = "airflow_provider_adobe_deletion.operators.profile.current_state"
+        monkeypatch.setattr(module, lambda ti: state)
+        adobe.settings.profile_seconds = (30.0, 60.0)
+        made = operator(**kwargs)
+        monkeypatch.setattr(
+            "airflow_provider_adobe_deletion.adobe.client.AdobeClient.run", self._until_waiting(AdobeClient.run)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            made.execute(make_context())
+        monkeypatch.undo()
+        monkeypatch.setenv("AIRFLOW_CONN_ADOBE_DEFAULT", adobe.connection_json())
+        monkeypatch.setattr(module, lambda ti: state)
+        return made
+
+    def _until_waiting(self, run: Any) -> Any:
+        def until_waiting(client: Any, flow: Any) -> Any:
+            if flow.__name__ == "wait":
+                raise KeyboardInterrupt
+            return run(client, flow)
+
+        return until_waiting
+
+    def test_leaves_the_job_and_names_it(self, adobe, make_context, monkeypatch, caplog):
+        self.waiting(adobe, make_context, monkeypatch, "failed").on_kill()
+        assert not adobe.journal.select("DELETE")
+
+    @pytest.mark.parametrize(("state", "removed"), [("failed", True), ("success", True), ("running", False)])
+    def test_removes_only_if_somebody_ended_the_task(self, adobe, make_context, monkeypatch, state, removed):
+        self.waiting(adobe, make_context, monkeypatch, state, remove_on_kill=True).on_kill()
+        assert [job["removed"] for job in adobe.jobs()] == [removed]
+
+    def test_never_removes_a_job_that_was_there_before(self, adobe, make_context, monkeypatch):
+        operator(wait_for_completion=False).execute(make_context(run_id="other"))
+        self.waiting(adobe, make_context, monkeypatch, "failed", remove_on_kill=True).on_kill()
+        assert not adobe.journal.select("DELETE")
+        assert len(adobe.jobs()) == 1
 
 
 @pytest.mark.parametrize(
@@ -280,6 +487,7 @@ BAD_TARGETS = [
     ({"dataset_id": "a\x00"}, "dataset_id is not an id"),
     ({"dataset_id": "5с80"}, "dataset_id is not an id"),
     ({"dataset_id": "a" * 256}, "dataset_id is not an id"),
+    ({"dataset_id": "None"}, "template without a value"),
     ({"dataset_id": 5}, "dataset_id must be a string"),
     ({"dataset_id": ["a"]}, "dataset_id must be a string"),
     ({"dataset_id": None, "batch_id": ""}, "batch_id is empty"),
@@ -380,6 +588,13 @@ class TestSensor:
         }
         with pytest.raises(AirflowSensorTimeout, match="j"):
             self.sensor(job_id="j").execute_complete(make_context(), event)
+
+    @pytest.mark.parametrize("deferrable", [True, False])
+    def test_a_connection_without_a_sandbox_fails_at_once(self, adobe, make_context, monkeypatch, deferrable):
+        monkeypatch.setenv("AIRFLOW_CONN_ADOBE_DEFAULT", adobe.connection_json(sandbox_name=None))
+        with pytest.raises(AirflowFailException, match="no sandbox_name"):
+            self.sensor(job_id="j1", deferrable=deferrable).execute(make_context())
+        assert len(adobe.journal) == 0
 
     def test_a_bad_id_is_refused_without_a_request(self, adobe, make_context):
         for bad in ("", "a/b", "..", None):
