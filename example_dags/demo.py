@@ -15,7 +15,11 @@ from local_airflow import LocalAirflow
 from airflow_provider_adobe_deletion.simulator import AdobeSimulator
 
 HERE = Path(__file__).parent
-DAGS = ("example_adobe_profile_delete",)
+DAGS = (
+    "example_adobe_data_repair_approval",
+    "example_adobe_profile_delete",
+    "example_adobe_data_repair_rollout",
+)
 
 
 def main() -> int:
@@ -27,11 +31,13 @@ def main() -> int:
 
     with AdobeSimulator() as adobe:
         adobe.settings.profile_seconds = (2.0, 15.0)
+        adobe.settings.repair_seconds = 8.0
         say(f"A local Adobe answers at {adobe.url}")
         say("Starting Airflow: api-server, scheduler, dag-processor, triggerer …")
-        with LocalAirflow(HERE, {"AIRFLOW_CONN_ADOBE_DEFAULT": adobe.connection_json()}) as airflow:
+        with LocalAirflow(HERE, _environment(adobe)) as airflow:
             say(f"Airflow is healthy at {airflow.url}")
             runs = {dag_id: airflow.trigger(dag_id) for dag_id in DAGS}
+            say(f"Somebody approves the repair: {_approve(airflow, DAGS[0], runs[DAGS[0]])}")
             good = True
             for dag_id, run_id in runs.items():
                 state = airflow.wait(dag_id, run_id)
@@ -39,19 +45,37 @@ def main() -> int:
                 _print_tasks(airflow, dag_id, run_id)
                 good = good and state == "success"
             airflow.keep_home = not good
-        print("\nWhat Adobe was asked to create, change or remove:")
-        for entry in adobe.journal:
-            if entry.took_effect:
-                print(f"  {entry.method} {entry.path} {entry.body or ''} in sandbox {entry.sandbox} → {entry.status}")
-        print(
-            f"  {len(adobe.journal)} requests in all, {len(adobe.journal.select('POST', '/ims/'))} of them for tokens"
-        )
-        print("\nJobs at Adobe:")
-        for job in adobe.jobs():
-            target = ", ".join(f"{name} {value}" for name, value in job["target"].items() if value)
-            print(f"  {job['service']} {job['id']}: {job['status']} ({target})")
+        _print_adobe(adobe)
     say("Done." if good else "FAILED.")
     return 0 if good else 1
+
+
+def _print_adobe(adobe: AdobeSimulator) -> None:
+    print("\nWhat Adobe was asked to create, change or remove:")
+    for entry in adobe.journal:
+        if entry.took_effect:
+            sandbox = f" in sandbox {entry.sandbox}" if entry.sandbox else ""
+            print(f"  {entry.method} {entry.path}{sandbox} → {entry.status}")
+    print(f"  {len(adobe.journal)} requests in all, {len(adobe.journal.select('POST', '/ims/'))} of them for tokens")
+    print("\nJobs at Adobe:")
+    for job in adobe.jobs():
+        target = ", ".join(f"{name} {value}" for name, value in job["target"].items() if isinstance(value, str))
+        print(f"  {job['service']} {job['id']}: {job['status']} ({target})")
+
+
+def _environment(adobe: AdobeSimulator) -> dict[str, str]:
+    return {"AIRFLOW_CONN_ADOBE_DEFAULT": adobe.connection_json(), "EXAMPLE_POLL_SECONDS": "3"}
+
+
+def _approve(airflow: LocalAirflow, dag_id: str, run_id: str) -> str:
+    """Do what a person does on the *Required actions* page: read the request, copy the digest, approve."""
+    path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/approve/-1/hitlDetails"
+    while not airflow.task_is(dag_id, run_id, "approve", "awaiting_input", "deferred"):
+        time.sleep(0.5)
+    request = airflow.api("GET", path)
+    digest = airflow.xcom(dag_id, run_id, "estimate")["digest"]
+    airflow.api("PATCH", path, json={"chosen_options": ["Approve"], "params_input": {"digest": digest}})
+    return f"{request['subject']} Yes, {digest}."
 
 
 def _print_tasks(airflow: LocalAirflow, dag_id: str, run_id: str) -> None:

@@ -163,6 +163,13 @@ class LocalAirflow:
         found = self.api("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
         return sorted(found, key=lambda task: task["start_date"] or "9")
 
+    def task_is(self, dag_id: str, run_id: str, task_id: str, *states: str) -> bool:
+        """Whether a task is in one of some states. It raises once the run has ended without reaching one."""
+        task = self.api("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}")
+        if task["state"] in ("failed", "upstream_failed", "success", "skipped") and task["state"] not in states:
+            raise RuntimeError(f"{task_id} is {task['state']}: {self.log(dag_id, run_id, task_id, task['try_number'])}")
+        return task["state"] in states
+
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
         """Return one XCom, or ``None``."""
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
@@ -177,7 +184,7 @@ class LocalAirflow:
         """Return a task's log as text."""
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
         content = self.api("GET", path, params={"full_content": "true"})["content"]
-        return "\n".join(str(line.get("event", line)) if isinstance(line, dict) else str(line) for line in content)
+        return "\n".join(_log_text(line) for line in content)
 
     def _wait_until_healthy(self, patience: float = 120) -> None:
         end = time.monotonic() + patience
@@ -193,6 +200,13 @@ class LocalAirflow:
                 pass
             time.sleep(0.3)
         raise RuntimeError(f"Airflow did not become healthy; see the logs in {self.home}")
+
+
+def _log_text(line: Any) -> str:
+    if not isinstance(line, dict):
+        return str(line)
+    errors = [f"{error['exc_type']}: {error['exc_value']}" for error in line.get("error_detail") or []]
+    return "\n".join([str(line.get("event", line)), *errors])
 
 
 def _free_port() -> int:
