@@ -35,8 +35,8 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": [_modules("hooks.adobe")],
-        "operators": [_modules("operators.profile")],
-        "sensors": [_modules("sensors.profile")],
+        "operators": [_modules("operators.data_repair", "operators.profile")],
+        "sensors": [_modules("sensors.data_repair", "sensors.profile")],
         "triggers": [_modules("triggers.job")],
         "config": {
             "adobe_deletion": {
