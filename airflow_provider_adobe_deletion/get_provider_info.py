@@ -35,9 +35,9 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": [_modules("hooks.adobe")],
-        "operators": [_modules("operators.data_repair", "operators.profile")],
-        "sensors": [_modules("sensors.data_repair", "sensors.profile")],
-        "triggers": [_modules("triggers.job")],
+        "operators": [_modules("operators.data_repair", "operators.hygiene", "operators.profile")],
+        "sensors": [_modules("sensors.data_repair", "sensors.hygiene", "sensors.profile")],
+        "triggers": [_modules("triggers.job", "triggers.moment", "triggers.quota")],
         "config": {
             "adobe_deletion": {
                 "description": "Options of the Adobe deletion provider.",

@@ -75,10 +75,15 @@ def check_expiry(value: str | date | datetime, now: datetime | None = None) -> d
     :raises TypeError: it is neither.
     :raises ValueError: it is no ISO 8601, or less than 24 hours ahead.
     """
-    expiry = _moment(value).replace(microsecond=0)
+    expiry = parse_expiry(value)
     if expiry - (now or datetime.now(UTC)) < NOTICE:
         raise ValueError(f"expiry is {expiry.isoformat()}; Adobe takes only what is at least 24 hours ahead.")
     return expiry
+
+
+def parse_expiry(value: str | date | datetime) -> datetime:
+    """Return an expiry as a time in UTC, in whole seconds, however far ahead; otherwise as :func:`check_expiry`."""
+    return _moment(value).replace(microsecond=0)
 
 
 def create_expiration(dataset_id: str, expiry: datetime, display_name: str, description: str = "") -> Call[DeletionJob]:
@@ -182,6 +187,28 @@ def create_or_move(
         else:
             raise
     return _checked_echo(job, dataset_id, expiry)
+
+
+def ensure(
+    dataset_id: str, expiry: datetime, display_name: str, description: str = "", *, put_by_dataset: bool = False
+) -> Flow[DeletionJob]:
+    """Make a dataset expire at ``expiry``; may be repeated at any time, also once that has begun or is done.
+
+    An expiration that has this expiry, and was not cancelled, is returned in whatever state it is. Otherwise
+    as :func:`create_or_move`.
+
+    :param expiry: what :func:`parse_expiry` returned.
+    :raises ValueError: there is none yet, and ``expiry`` is less than 24 hours ahead.
+    """
+    try:
+        existing: DeletionJob = yield get_expiration(dataset_id)
+    except AdobeNotFoundError:
+        pass
+    else:
+        if _expires_at(existing, expiry) and not _is_cancelled(existing):
+            return existing
+    check_expiry(expiry)
+    return (yield from create_or_move(dataset_id, expiry, display_name, description, put_by_dataset=put_by_dataset))
 
 
 def cancel(ttl_or_dataset_id: str) -> Flow[DeletionJob]:

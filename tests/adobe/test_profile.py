@@ -485,7 +485,8 @@ class TestDuplicate:
             for name, status, created in [("old", "NEW", 1), ("new", "odd", 3), ("mid", "NEW", 2), ("end", "ERROR", 9)]
         ]
         adobe.faults.add(Fault("GET", PATH, status=200, body={"children": jobs}))
-        assert drive.run(connect(), profile.create(WHOLE, cloud="azure")).id == "new"
+        since = datetime(1970, 1, 1, tzinfo=UTC)
+        assert drive.run(connect(), profile.create(WHOLE, cloud="azure", since=since)).id == "new"
 
     def test_when_the_list_fails_so_does_the_call(self, drive: Driver, adobe: Any, connect: Any) -> None:
         adobe.faults.add(Fault("POST", PATH, times=None, status=422))

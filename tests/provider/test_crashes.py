@@ -130,7 +130,7 @@ def attempt(make_context, monkeypatch):
 
 
 async def _event(trigger: Any) -> Any:
-    path, kwargs = trigger.serialize()
+    _, kwargs = trigger.serialize()
     restored = type(trigger)(**json.loads(json.dumps(kwargs)))
     async for event in restored.run():
         return json.loads(json.dumps(event.payload))

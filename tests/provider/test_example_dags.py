@@ -55,3 +55,19 @@ def test_data_repair_approval_is_a_dag_that_cannot_approve_itself():
     dag = load("example_adobe_data_repair_approval")
     assert dag.get_task("approve").defaults is None
     assert dag.get_task("repair").upstream_task_ids == {"approve"}
+
+
+def test_hygiene_cleanup(adobe, run_dag, monkeypatch, tmp_path):
+    path = tmp_path / "identities.csv"
+    path.write_text(
+        "namespace,id\n" + "".join(f"{code},{code.lower()}{n}\n" for code in ("Email", "ECID", "Phone") for n in range(40))
+    )
+    monkeypatch.setenv("EXAMPLE_POLL_SECONDS", "0.1")
+    monkeypatch.setenv("EXAMPLE_IDENTITIES_PATH", str(path))
+    adobe.settings.workorder_seconds = (0.1, 0.2, 0.3, 0.4)
+    run = run_dag(load("example_adobe_hygiene_cleanup"))
+    assert states(run) == {"clean_up": "success", "report": "success"}
+    (order,) = adobe.jobs()
+    assert order["target"]["namespaces"] == ["ECID", "Email", "Phone"]
+    report = run.get_task_instance("report").xcom_pull(task_ids="report")
+    assert report == {"work orders": 1, "identities": 120}
