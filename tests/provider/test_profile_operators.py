@@ -159,13 +159,12 @@ class TestSubmitsOnce:
         assert [job["id"] for job in adobe.jobs()] == [job_id]
 
     def test_the_record_never_expires(self, adobe, make_context):
-        sdk = pytest.importorskip("airflow.sdk")
-        if not hasattr(sdk, "NEVER_EXPIRE"):
-            pytest.skip("this Airflow has no task state store")
         store = MemoryStore()
         operator(wait_for_completion=False).execute(make_context(store=store))
+        from airflow.sdk import NEVER_EXPIRE
+
         assert store.retentions
-        assert all(retention is sdk.NEVER_EXPIRE for retention in store.retentions)
+        assert all(retention is NEVER_EXPIRE for retention in store.retentions)
 
     @pytest.mark.parametrize("visible_after", [0.0, 0.25])
     def test_a_lost_answer_is_found_in_the_list(self, adobe, make_context, visible_after):
