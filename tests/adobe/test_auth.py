@@ -352,7 +352,7 @@ class TestUnavailable:
             {"abort": True},
             {"abort": True, "when": "after"},
             {"truncate": True},
-            {"delay": 0.4},
+            {"delay": 0.25},
             {"status": 200, "body": "<html>login</html>"},
             {"status": 200, "body": {}},
         ],
@@ -362,7 +362,7 @@ class TestUnavailable:
     def test_ims_is_asked_again_and_the_service_once(
         self, drive: Driver, adobe: Any, connect: Any, monkeypatch: Any, trouble: dict[str, Any], call: Any
     ) -> None:
-        monkeypatch.setattr(client_module, "TIMEOUT", httpx.Timeout(5.0, read=0.2))
+        monkeypatch.setattr(client_module, "TIMEOUT", httpx.Timeout(5.0, read=0.1))
         adobe.faults.add(Fault(path="/ims/", **trouble))
         if call is CREATE:
             assert drive.send(connect(), call).target == {"dataset_id": DATASET}
@@ -404,8 +404,8 @@ class TestUnavailable:
         ids=str,
     )
     def test_those_who_wait_share_a_failure(self, adobe: Any, connect: Any, monkeypatch: Any, trouble: Any) -> None:
-        fault = {"delay": 0.5} if trouble == "timeout" else {"delay": 0.05, **trouble}
-        monkeypatch.setattr(client_module, "TIMEOUT", httpx.Timeout(5.0, read=0.2))
+        fault = {"delay": 0.25} if trouble == "timeout" else {"delay": 0.05, **trouble}
+        monkeypatch.setattr(client_module, "TIMEOUT", httpx.Timeout(5.0, read=0.1))
         adobe.faults.add(Fault(path="/ims/", times=None, **fault))
         client = connect(policy=ONCE)
 

@@ -294,7 +294,7 @@ class TestBusySuite:
         results: dict[str, str] = {}
 
         def run(name: str, start: str) -> None:
-            results[name] = repair(date_range_start=start).execute(make_context(task_id=name, store=MemoryStore()))
+            results[name] = repair(date_range_start=start).execute(make_context(task_id=name))
 
         threads = [threading.Thread(target=run, args=(name, f"2026-08-0{name}")) for name in "12"]
         for thread in threads:

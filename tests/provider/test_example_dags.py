@@ -60,7 +60,8 @@ def test_data_repair_approval_is_a_dag_that_cannot_approve_itself():
 def test_hygiene_cleanup(adobe, run_dag, monkeypatch, tmp_path):
     path = tmp_path / "identities.csv"
     path.write_text(
-        "namespace,id\n" + "".join(f"{code},{code.lower()}{n}\n" for code in ("Email", "ECID", "Phone") for n in range(40))
+        "namespace,id\n"
+        + "".join(f"{code},{code.lower()}{n}\n" for code in ("Email", "ECID", "Phone") for n in range(40))
     )
     monkeypatch.setenv("EXAMPLE_POLL_SECONDS", "0.1")
     monkeypatch.setenv("EXAMPLE_IDENTITIES_PATH", str(path))
