@@ -10,6 +10,7 @@ no token for a passing reason                  repeated                   repeat
 401                                            once, with a fresh token   once, with a fresh token
 429                                            after the asked-for wait   after the asked-for wait
 timeout, reset, answer cut short, 408, 5xx     repeated, with backoff     ``AmbiguousOutcomeError``
+3xx, which is not followed                     ``AdobeAPIError``          ``AmbiguousOutcomeError``
 success, but not as documented                 ``AdobeProtocolError``     ``AmbiguousOutcomeError``
 any other 4xx                                  ``AdobeAPIError``          ``AdobeAPIError``
 =============================================  =========================  ===========================
@@ -400,7 +401,9 @@ def _read(call: Call[T], response: httpx.Response, sent_at: datetime) -> T:
         body, is_json = response.content.decode(errors="replace"), False
     if not response.is_success:
         error = api_error(call.purpose, response.status_code, body, response.headers, confidential=call.confidential)
-        raise _uncertain(call, error, sent_at) if isinstance(error, AdobeServerError) else error
+        # A redirect, which is never followed, may be Adobe's way to say that the thing is done.
+        unclear = isinstance(error, AdobeServerError) or response.is_redirect
+        raise _uncertain(call, error, sent_at) if unclear else error
     try:
         if not is_json:
             raise ValueError("not JSON")

@@ -142,6 +142,7 @@ REFUSED = [
     (307, AdobeAPIError),
     (308, AdobeAPIError),
 ]
+REDIRECTS = (300, 301, 302, 303, 304, 307, 308)
 
 
 @pytest.mark.parametrize("call", [GET, CREATE, REMOVE], ids=["GET", "POST", "DELETE"])
@@ -153,10 +154,11 @@ class TestDefinite:
         with stranger(lambda heard: (200, {}, b"{}")) as other:
             headers = {"Location": f"{other.url}/elsewhere", "Retry-After": "1"}
             adobe.faults.add(Fault(path=PATH, times=None, status=status, headers=headers))
-            with pytest.raises(AdobeAPIError) as raised:
+            unclear = call is CREATE and status in REDIRECTS
+            with pytest.raises(AmbiguousOutcomeError if unclear else error) as raised:
                 drive.send(connect(), call)
-            assert type(raised.value) is error
-            assert raised.value.status == status
+            assert type(raised.value) is (AmbiguousOutcomeError if unclear else error)
+            assert f"HTTP {status}" in str(raised.value)
             assert sent(adobe) == 1
             assert other.heard == []
 
@@ -426,12 +428,11 @@ class TestOnTheWire:
         assert heard.path == f"{base}/x"
 
     def test_a_token_goes_nowhere_else(self, drive: Driver, connect: Any, adobe_like: Stranger) -> None:
-        for status in (301, 302, 303, 307, 308):
+        for status in REDIRECTS:
             with stranger(lambda heard, code=status: (code, {"location": f"{adobe_like.url}/x"}, b"")) as first:  # type: ignore[misc]
                 for call in (GET, CREATE):
-                    with pytest.raises(AdobeAPIError) as raised:
+                    with pytest.raises((AdobeAPIError, AmbiguousOutcomeError), match=f"HTTP {status}"):
                         drive.send(connect(platform_url=first.url), call)
-                    assert raised.value.status == status
                 assert len(first.heard) == 2
         assert adobe_like.heard == []
 
