@@ -1,25 +1,19 @@
-"""The one trigger of this provider: waits for jobs of any kind."""
+"""The trigger that waits for jobs of any kind."""
 
 from __future__ import annotations
 
 import asyncio
-import importlib
-import sys
 import time
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow.providers.common.compat.sdk import AirflowException, conf
+from airflow.providers.common.compat.sdk import AirflowException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_adobe_deletion.adobe.errors import AdobeConfigError
 from airflow_provider_adobe_deletion.adobe.waiting import Outcome, WaitPlan, WaitResult, Watch, utc_now
 from airflow_provider_adobe_deletion.task_state import ENDED, current_state
-
-if TYPE_CHECKING:
-    from airflow_provider_adobe_deletion.hooks.adobe import AdobeHook
-
-_HOOK_MODULE = "airflow_provider_adobe_deletion.hooks.adobe"
+from airflow_provider_adobe_deletion.triggers.deferral import dwell, hook_for
 
 _removals: set[asyncio.Task[None]] = set()
 
@@ -68,7 +62,7 @@ class AdobeJobTrigger(BaseTrigger):
         """Wait, and yield the one event."""
         started = time.monotonic()
         result = await self._wait(WaitPlan.from_dict(self.plan))
-        await asyncio.sleep(max(0.0, started + _minimum_deferral() - time.monotonic()))
+        await dwell(started)
         yield TriggerEvent(result.to_event())  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
@@ -84,7 +78,7 @@ class AdobeJobTrigger(BaseTrigger):
         await asyncio.shield(removal)
 
     async def _wait(self, plan: WaitPlan) -> WaitResult:
-        hook = await self._hook()
+        hook = await hook_for(self.adobe_conn_id)
         watch, unusable = Watch(plan), 0
         while True:
             try:
@@ -102,14 +96,6 @@ class AdobeJobTrigger(BaseTrigger):
             # Somebody may be changing the connection, or have rotated its credential.
             hook.forget_connection()
 
-    async def _hook(self) -> AdobeHook:
-        if _HOOK_MODULE not in sys.modules:
-            # The import takes a good part of a second, too long for the event loop.
-            await asyncio.to_thread(importlib.import_module, _HOOK_MODULE)
-        from airflow_provider_adobe_deletion.hooks.adobe import AdobeHook
-
-        return AdobeHook(self.adobe_conn_id)
-
     async def _remove(self) -> None:
         from airflow_provider_adobe_deletion.adobe import profile
 
@@ -125,12 +111,8 @@ class AdobeJobTrigger(BaseTrigger):
         if utc_now() >= plan.deadline:
             self.log.info("The wait was over by itself, so nothing is removed.")
             return
-        hook = await self._hook()
+        hook = await hook_for(self.adobe_conn_id)
         async with hook.aclient(self.place) as client:
             for ref in plan.refs:
                 removed = await client.arun(profile.remove_active(ref.id))
                 self.log.info("Profile job %s %s.", ref.id, "was removed" if removed else "had ended")
-
-
-def _minimum_deferral() -> float:
-    return float(conf.getfloat("adobe_deletion", "minimum_deferral", fallback=10.0))

@@ -460,7 +460,7 @@ class TestFind:
     @pytest.mark.parametrize(
         "other",
         [
-            {"displayName": "nightly [adp-1a2b3c]"},
+            {"displayName": "Nightly [adp-1a2b3d]"},
             {"displayName": "Nightly [adp-1a2b3c] again"},
             {"displayName": "Nightly"},
             {"datasetId": "another"},
@@ -480,6 +480,7 @@ class TestFind:
             {"createdAt": (NOW - timedelta(minutes=4)).isoformat()},
             {"createdAt": None},
             {"displayName": f" {NAME} "},
+            {"displayName": "By another name, the marker is the same [adp-1a2b3c]"},
             {"datasetId": None},
             {"datasetId": "b2, a1"},
         ],
