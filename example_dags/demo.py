@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ HERE = Path(__file__).parent
 DAGS = (
     "example_adobe_data_repair_approval",
     "example_adobe_profile_delete",
+    "example_adobe_hygiene_cleanup",
     "example_adobe_data_repair_rollout",
 )
 
@@ -32,9 +34,10 @@ def main() -> int:
     with AdobeSimulator() as adobe:
         adobe.settings.profile_seconds = (2.0, 15.0)
         adobe.settings.repair_seconds = 8.0
+        adobe.settings.workorder_seconds = (1.0, 3.0, 6.0, 12.0)
         say(f"A local Adobe answers at {adobe.url}")
         say("Starting Airflow: api-server, scheduler, dag-processor, triggerer …")
-        with LocalAirflow(HERE, _environment(adobe)) as airflow:
+        with tempfile.TemporaryDirectory() as folder, LocalAirflow(HERE, _environment(adobe, folder)) as airflow:
             say(f"Airflow is healthy at {airflow.url}")
             runs = {dag_id: airflow.trigger(dag_id) for dag_id in DAGS}
             say(f"Somebody approves the repair: {_approve(airflow, DAGS[0], runs[DAGS[0]])}")
@@ -63,8 +66,23 @@ def _print_adobe(adobe: AdobeSimulator) -> None:
         print(f"  {job['service']} {job['id']}: {job['status']} ({target})")
 
 
-def _environment(adobe: AdobeSimulator) -> dict[str, str]:
-    return {"AIRFLOW_CONN_ADOBE_DEFAULT": adobe.connection_json(), "EXAMPLE_POLL_SECONDS": "3"}
+def _environment(adobe: AdobeSimulator, folder: str) -> dict[str, str]:
+    return {
+        "AIRFLOW_CONN_ADOBE_DEFAULT": adobe.connection_json(),
+        "EXAMPLE_POLL_SECONDS": "3",
+        "EXAMPLE_IDENTITIES_PATH": f"file://{_identities(Path(folder))}",
+    }
+
+
+def _identities(folder: Path) -> Path:
+    """Make up 250,000 identities in three namespaces."""
+    path = folder / "identities.csv"
+    with path.open("w") as file:
+        file.write("namespace,id\n")
+        file.writelines(f"email,person{number}@example.com\n" for number in range(100_000))
+        file.writelines(f"ECID,{number:038}\n" for number in range(100_000))
+        file.writelines(f"loyalty,{number:010}\n" for number in range(50_000))
+    return path
 
 
 def _approve(airflow: LocalAirflow, dag_id: str, run_id: str) -> str:
