@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator
 
 
 class Confidential:
@@ -30,5 +34,28 @@ def _size(value: Any) -> str:
 
 
 def _digest(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, default=repr)
+    text = json.dumps(value, sort_keys=True, default=_plain)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def _plain(value: Any) -> Any:
+    return value.to_request() if hasattr(value, "to_request") else repr(value)
+
+
+def rendered(operator: BaseOperator, value: Any, context: Any, noun: str) -> Any:
+    """Render what an operator holds, and keep values out of the errors.
+
+    Only a text as a whole can be the path of a template file; a value inside a dict or list never is.
+
+    :raises ValueError: a template cannot be rendered.
+    """
+    from jinja2 import TemplateError
+
+    renderer = operator
+    if not isinstance(value, str):
+        renderer = copy.copy(operator)
+        renderer.template_ext = ()
+    try:
+        return renderer.render_template(value, context)
+    except TemplateError as error:
+        raise ValueError(f"The {noun} cannot be rendered as a template ({type(error).__name__}).") from None

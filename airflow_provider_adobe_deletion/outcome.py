@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from types import TracebackType
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
@@ -21,6 +22,31 @@ from airflow_provider_adobe_deletion.submission_record import SubmissionError
 
 
 @contextmanager
+def all_problems() -> Iterator[AbstractContextManager[None]]:
+    """Yield a context that holds errors of input back, and report all of them together at the end.
+
+    :raises ValueError: with everything that was held back.
+    """
+    problems: list[str] = []
+    yield _Held(problems)
+    if problems:
+        raise ValueError("\n".join(problems))
+
+
+class _Held(AbstractContextManager[None]):
+    def __init__(self, problems: list[str]) -> None:
+        self._problems = problems
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, ValueError | TypeError):
+            return False
+        self._problems.append(str(error))
+        return True
+
+
+@contextmanager
 def airflow_errors() -> Iterator[None]:
     """Raise ``AirflowFailException`` for what a retry cannot cure, ``AirflowException`` for what it can."""
     try:
@@ -30,8 +56,10 @@ def airflow_errors() -> Iterator[None]:
         raise kind(str(error)) from error
 
 
-def check_outcome(result: WaitResult) -> None:
+def check_outcome(result: WaitResult, *, final: bool = False) -> None:
     """Return if every job succeeded.
+
+    :param final: whether a failed job is final, because a new one must be somebody's decision.
 
     :raises AirflowFailException: a retry would not help: the time is up, or somebody removed a job.
     :raises AirflowException: a retry may help: a job failed, or looking it up was refused for too long.
@@ -50,6 +78,8 @@ def check_outcome(result: WaitResult) -> None:
     if any(job.get("state") == "gone" for job in result.jobs):
         raise AirflowFailException(f"Somebody removed a job from Adobe: {told}.")
     if result.outcome is Outcome.FAILED:
+        if final:
+            raise AirflowFailException(f"Failed at Adobe: {told}. Clear the task to submit a new job.")
         raise AirflowException(f"Failed at Adobe: {told}.")
 
 

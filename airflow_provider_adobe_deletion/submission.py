@@ -22,9 +22,11 @@ from typing import Any, Protocol, TypeVar
 
 from airflow_provider_adobe_deletion.adobe.calls import Call, Flow, Pause
 from airflow_provider_adobe_deletion.adobe.errors import (
-    AdobeDuplicateError,
+    AdobeAPIError,
     AdobeError,
     AdobeNotFoundError,
+    AdobeRateLimitError,
+    AdobeServerError,
     AmbiguousOutcomeError,
     WrongTargetError,
 )
@@ -154,6 +156,7 @@ class Submission:
     :param on_ambiguous: ``resubmit`` or ``fail``, once a job whose outcome was unknown counts as absent.
     :param on_clear: ``adopt`` or ``resubmit``, for the job of an earlier generation.
     :param settle_time: seconds after a request before its job can count as absent.
+    :param resubmit_failed: whether a retry submits a failed job anew; a cleared task always does.
     """
 
     def __init__(
@@ -166,6 +169,7 @@ class Submission:
         on_ambiguous: str = RESUBMIT,
         on_clear: str = ADOPT,
         settle_time: float = 180.0,
+        resubmit_failed: bool = True,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._identity = identity
@@ -174,6 +178,7 @@ class Submission:
         self._on_ambiguous = on_ambiguous
         self._on_clear = on_clear
         self._settle_time = timedelta(seconds=settle_time)
+        self._resubmit_failed = resubmit_failed
         self._now = now
 
     def obtain(self, work: Work) -> Flow[Submitted]:
@@ -203,7 +208,7 @@ class Submission:
             return None
         log.info("No record of an earlier try; searching Adobe for %s since %s.", work.what, mine.since)
         job = yield from self._search(work, mine.since, (), self._now())
-        if job is None or job.state in _ENDED_BADLY:
+        if job is None or (job.state in _ENDED_BADLY and self._repeats_failed(None)):
             return None
         if self._on_clear == RESUBMIT and mine.cleared and mine.first_of_generation:
             _refuse_active(job)
@@ -242,7 +247,7 @@ class Submission:
         job = yield from self._recorded_job(work, record)
         if job is None:
             return None
-        if job.state is JobState.FAILED:
+        if job.state is JobState.FAILED and self._repeats_failed(record.generation):
             log.warning("Earlier job %s has failed (%s); submitting a new one.", job.id, job.status)
             return None
         if job.state is JobState.GONE:
@@ -254,6 +259,12 @@ class Submission:
                 "again by a retry; clear the task, or set another submission_key, to do so."
             )
         return self._adopt(work, job, record)
+
+    def _repeats_failed(self, generation: int | None) -> bool:
+        """Whether a failed job of ``generation``, or of one that is not known, is submitted anew."""
+        mine = self._identity
+        newly_cleared = mine.cleared and mine.first_of_generation if generation is None else None
+        return self._resubmit_failed or newly_cleared or generation not in (None, mine.generation)
 
     def _recorded_job(self, work: Work, record: Record) -> Flow[DeletionJob | None]:
         if record.job is None:
@@ -359,7 +370,7 @@ class Submission:
         except AmbiguousOutcomeError as error:
             log.warning("%s Looking for it.", error)
             return (yield from self._search(work, record.at, record.known, error.attempted_at))
-        except WrongTargetError:
+        except (WrongTargetError, SubmissionError):
             raise
         except AdobeError as error:
             if not repeated:
@@ -369,11 +380,23 @@ class Submission:
             # The first request may be the reason why the second is refused: it made the job, or used the token up.
             log.warning("%s Looking for what an earlier request may have created.", error)
             job = yield from self._search(work, record.at, record.known, self._now())
-            if job is None and isinstance(error, AdobeDuplicateError):
-                raise IndeterminateError(_advice(work, record.at)) from error
             if job is None:
-                raise
+                yield from self._blocked_or_lost(work, record, error)
             return job
+
+    def _blocked_or_lost(self, work: Work, record: Record, error: AdobeError) -> Flow[None]:
+        """Say why a repeated request was refused, though its job is not to be seen."""
+        try:
+            yield from work.refused(error)
+        except Blocked:
+            # Another job is the reason, so neither this request nor the one before made one.
+            self._records.save(replace(record, refused=True))
+            raise
+        if isinstance(error, AdobeAPIError) and not isinstance(error, AdobeServerError | AdobeRateLimitError):
+            raise IndeterminateError(
+                f"{error} It repeated an earlier request of unknown outcome. {_advice(work, record.at)}"
+            ) from error
+        raise error
 
     def _recording(self, flow: Flow[T], record: Record) -> Flow[T]:
         """Pass a flow's steps on, recording the moment at which a creating request leaves, each time it does."""

@@ -71,6 +71,8 @@ with DAG(
         params={"digest": Param("", type="string", title="Digest")},
         response_timeout=timedelta(days=7),
         fail_on_reject=True,
+        # A retry would ask again after a "no".
+        retries=0,
     )
 
     repair = AdobeDataRepairJobOperator(

@@ -21,6 +21,7 @@ from airflow_provider_adobe_deletion.submission import (
     Submitted,
     Work,
 )
+from airflow_provider_adobe_deletion.submission_record import Record, Records, SubmissionError
 from airflow_provider_adobe_deletion.task_state import identity, state_store
 from airflow_provider_adobe_deletion.triggers.job import AdobeJobTrigger
 
@@ -64,6 +65,7 @@ class AdobeDeletionOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("adobe_conn_id", "submission_key")
+    resubmit_failed: bool = True
     default_timeout: ClassVar[timedelta] = timedelta(days=1)
     default_poll_interval: ClassVar[float] = 60.0
     default_max_poll_interval: ClassVar[float] = 900.0
@@ -130,7 +132,11 @@ class AdobeDeletionOperator(BaseOperator):
 
         self._context = context
         with airflow_errors():
-            self.check()
+            try:
+                self.check()
+            except (ValueError, TypeError, SubmissionError):
+                self._tell_of_earlier_job(context)
+                raise
             with AdobeHook(self.adobe_conn_id).client as client:
                 try:
                     submitted = self._submit(context, client)
@@ -146,7 +152,10 @@ class AdobeDeletionOperator(BaseOperator):
         """Go on once the job has ended that had to end first, however it ended."""
         result = _understood(event)
         if any(job.get("state") not in ("succeeded", "failed", "gone") for job in result.jobs):
-            check_outcome(result)
+            raise AirflowFailException(
+                f"Job {result.jobs[0]['id']}, which must end first, has not ended within completion_timeout, or could "
+                "not be looked up. Nothing of this task's was submitted; clear the task to try again."
+            )
         return self._run(context)
 
     def on_kill(self) -> None:
@@ -181,7 +190,18 @@ class AdobeDeletionOperator(BaseOperator):
             on_ambiguous=self.on_ambiguous,
             on_clear=self.on_clear,
             settle_time=conf.getfloat("adobe_deletion", "settle_time", fallback=180.0),
+            resubmit_failed=self.resubmit_failed,
         )
+
+    def _earlier_record(self, context: Context) -> Record | None:
+        """Return what an earlier try has left, where Airflow keeps task state."""
+        return Records(state_store(context), "", self.submission_key).load()
+
+    def _tell_of_earlier_job(self, context: Context) -> None:
+        record = self._earlier_record(context)
+        if record is not None and not record.refused:
+            what = f"submitted job {record.job.id}" if record.job else "tried to submit a job"
+            self.log.warning("An earlier try of this task %s, which this failure does not stop.", what)
 
     def _wait(self, context: Context, client: AdobeClient, submitted: Sequence[Submitted]) -> Any:
         jobs = [entry.job.summary() for entry in submitted]
@@ -204,10 +224,12 @@ class AdobeDeletionOperator(BaseOperator):
         """Wait for the job in the way, then start over."""
         self.log.info("Job %s is still %s: %s.", blocked.job.id, blocked.job.state.value, blocked.reason)
         now = utc_now()
+        # The same for all that this try waits for, one after the other.
+        began = context["ti"].start_date or now
         plan = WaitPlan(
             refs=(blocked.job.ref,),
             submitted_at=blocked.job.created_at or now,
-            deadline=now + timedelta(seconds=self.completion_timeout),
+            deadline=began + timedelta(seconds=self.completion_timeout),
             poll_interval=self.poll_interval,
             max_poll_interval=self.max_poll_interval,
             max_poll_failures=self.max_poll_failures,
@@ -235,7 +257,7 @@ class AdobeDeletionOperator(BaseOperator):
 
     def _finish(self, context: Context, result: WaitResult) -> Any:
         context["ti"].xcom_push(key=JOBS_XCOM, value=[dict(job) for job in result.jobs])
-        check_outcome(result)
+        check_outcome(result, final=not self.resubmit_failed)
         for job in result.jobs:
             self.log.info("Job %s has succeeded (%s): %s", job["id"], job["status"], job.get("details") or "no figures")
         return self.result(result.jobs)

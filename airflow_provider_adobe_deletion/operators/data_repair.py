@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -14,9 +15,9 @@ from airflow_provider_adobe_deletion import parameters
 from airflow_provider_adobe_deletion.adobe.calls import checked_id
 from airflow_provider_adobe_deletion.adobe.errors import AdobeError
 from airflow_provider_adobe_deletion.adobe.jobs import JobState
-from airflow_provider_adobe_deletion.confidential import Confidential
+from airflow_provider_adobe_deletion.confidential import Confidential, rendered
 from airflow_provider_adobe_deletion.operators.base import JOBS_XCOM, AdobeDeletionOperator
-from airflow_provider_adobe_deletion.outcome import airflow_errors
+from airflow_provider_adobe_deletion.outcome import airflow_errors, all_problems
 from airflow_provider_adobe_deletion.submission import AlreadyCreated, Blocked, Found
 from airflow_provider_adobe_deletion.submission_record import SubmissionError
 
@@ -80,11 +81,11 @@ class _RepairParameters(BaseOperator):
         XComArg.apply_upstream_relationship(self, job_definition)
         return Confidential(job_definition, "Data Repair job definition")
 
-    def _days(self) -> tuple[date, date]:
+    def _days(self, now: datetime | None = None) -> tuple[date, date]:
         from airflow_provider_adobe_deletion.adobe.data_repair import check_dates
 
         checked_id(self.report_suite_id, "report_suite_id")
-        return check_dates(self.date_range_start, self.date_range_end)
+        return check_dates(self.date_range_start, self.date_range_end, now=now)
 
     def _definition(self, context: Context) -> Definition:
         """Render and check the job definition."""
@@ -94,7 +95,7 @@ class _RepairParameters(BaseOperator):
         if self.job_definition is None:
             raise ValueError("job_definition is missing.")
         raw = self.job_definition.value
-        raw = self.render_template(raw.to_request() if isinstance(raw, Repair) else raw, context)
+        raw = rendered(self, raw.to_request() if isinstance(raw, Repair) else raw, context, "job_definition")
         if not isinstance(raw, Mapping | str | Repair):
             raise TypeError(f"job_definition must be a dict, a JSON file or a Repair, not {type(raw).__name__}.")
         return parse_definition(raw) if self.definition_checks == LOCAL else unchecked_definition(raw)
@@ -153,8 +154,11 @@ class AdobeDataRepairEstimateOperator(_RepairParameters):
         from airflow_provider_adobe_deletion.hooks.adobe import AdobeHook
 
         with airflow_errors():
-            start, end = self._days()
-            definition = None if self.job_definition is None else self._definition(context)
+            with all_problems() as problem:
+                with problem:
+                    start, end = self._days()
+                with problem:
+                    definition = None if self.job_definition is None else self._definition(context)
             with AdobeHook(self.adobe_conn_id).client as client:
                 estimate = client.send(data_repair.estimate(self.report_suite_id, start, end))
         result: dict[str, Any] = {
@@ -199,6 +203,8 @@ class AdobeDataRepairJobOperator(AdobeDeletionOperator, _RepairParameters):
         has Adobe check it, with ``validateOnly``, before the job is created.
     :param if_busy: what to do while the report suite has a running job, of which Adobe takes one at a time:
         ``wait`` for it to end, at most for ``completion_timeout``, or ``fail``.
+    :param resubmit_failed: whether an Airflow retry submits a failed job anew, which is billed again. Otherwise
+        a failed job fails the task without a retry, and only clearing it submits anew.
     :return: the job's id; ``None`` with ``validate_only``. XCom ``jobs`` holds the job with the billed
         ``server_calls``.
 
@@ -232,6 +238,7 @@ class AdobeDataRepairJobOperator(AdobeDeletionOperator, _RepairParameters):
         validate_only: bool = False,
         definition_checks: str = LOCAL,
         if_busy: str = WAIT,
+        resubmit_failed: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -241,6 +248,9 @@ class AdobeDataRepairJobOperator(AdobeDeletionOperator, _RepairParameters):
         self.job_definition = self._hold(job_definition)
         self.max_server_calls = max_server_calls
         self.approved_digest = approved_digest
+        guards = {"max_server_calls": max_server_calls, "approved_digest": approved_digest}
+        self._guards = frozenset(name for name, value in guards.items() if value is not None)
+        self.resubmit_failed = parameters.flag(resubmit_failed, "resubmit_failed")
         self.validate_only = parameters.flag(validate_only, "validate_only")
         self.definition_checks = parameters.choice(definition_checks, "definition_checks", (LOCAL, SERVER))
         self.if_busy = parameters.choice(if_busy, "if_busy", (WAIT, FAIL))
@@ -251,25 +261,42 @@ class AdobeDataRepairJobOperator(AdobeDeletionOperator, _RepairParameters):
         super().check()
         if self._context is None:
             raise ValueError("The job definition can be checked while the task runs only.")
-        start, end = self._days()
-        definition = self._definition(self._context)
+        earlier = self._earlier_record(self._context)
+        with all_problems() as problem:
+            with problem:
+                # What could be repaired when this task first asked for it is not too old when it asks again.
+                start, end = self._days(earlier.at if earlier else None)
+            with problem:
+                definition = self._definition(self._context)
+            with problem:
+                limit = _limit(self._given(self.max_server_calls, "max_server_calls"))
         digest = repair_digest(self.report_suite_id, start, end, definition)
-        if self.approved_digest is not None and self.approved_digest != digest:
-            raise ApprovalError(
-                "What is about to be submitted is not what was approved: its digest (report suite, days, definition) "
-                f"is {digest}, and the approved one is another. Nothing was submitted."
-            )
+        self._compare_approval(digest)
         self._work = RepairWork(
             report_suite_id=self.report_suite_id,
             start=start,
             end=end,
             definition=definition,
             digest=digest,
-            max_server_calls=_limit(self.max_server_calls),
+            max_server_calls=limit,
             ask_server=self.definition_checks == SERVER,
             wait_if_busy=self.if_busy == WAIT,
             adobe_conn_id=self.adobe_conn_id,
         )
+
+    def _given(self, value: Any, name: str) -> Any:
+        """Refuse a guard that was asked for, and whose template rendered to nothing."""
+        if name in self._guards and (value is None or value == ""):
+            raise ValueError(f"{name} is set, but there is no value in it: its template rendered to nothing.")
+        return value
+
+    def _compare_approval(self, digest: str) -> None:
+        approved = self._given(self.approved_digest, "approved_digest")
+        if approved is not None and str(approved).strip() != digest:
+            raise ApprovalError(
+                "What is about to be submitted is not what was approved: its digest (report suite, days, definition) "
+                f"is {digest}, and {str(approved).strip()[:40]!r} was approved. Nothing was submitted now."
+            )
 
     def work(self, config: AdobeConfig) -> RepairWork:
         """Return the repair to submit."""
@@ -329,7 +356,7 @@ class RepairWork:
         """Return the same work for the organisation of a connection."""
         from dataclasses import replace
 
-        return replace(self, organisation=f"{config.org_id} {config.global_company_id}".strip())
+        return replace(self, organisation=config.org_id)
 
     @property
     def what(self) -> str:
@@ -351,24 +378,27 @@ class RepairWork:
     def prepare(self) -> Flow[str | None]:
         """Make sure that the cost is allowed and the suite is free, and return a fresh estimate's token."""
         estimate = yield from self._estimated()
-        yield from self._refuse_if_busy()
+        yield from self._refuse_if_busy(JobState.PENDING, JobState.RUNNING)
         if self.ask_server:
             yield from self._validate(estimate)
             # Whether the validation used the token up is not documented.
             estimate = yield from self._estimated()
-        return estimate.validation_token
+        return json.dumps([estimate.server_calls, estimate.validation_token])
 
     def refused(self, error: AdobeError) -> Flow[None]:
-        """Find out whether a job that began a moment ago is the reason."""
-        yield from self._refuse_if_busy()
+        """Find out whether another job is the reason, also one with a status that Adobe does not document."""
+        yield from self._refuse_if_busy(JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
 
     def create(self, since: datetime, secret: str | None) -> Flow[DeletionJob]:
         """Create the job with the token of the estimate."""
         from airflow_provider_adobe_deletion.adobe import data_repair
 
         assert secret is not None
+        server_calls, token = json.loads(secret)
+        # A token of an earlier try may stand for an estimate that is not allowed any more.
+        self._refuse_cost(server_calls)
         job: DeletionJob = yield data_repair.create_job(
-            self.report_suite_id, self.start, self.end, self.definition.to_request(), secret
+            self.report_suite_id, self.start, self.end, self.definition.to_request(), token
         )
         return job
 
@@ -408,19 +438,22 @@ class RepairWork:
         from airflow_provider_adobe_deletion.adobe import data_repair
 
         estimate: Estimate = yield data_repair.estimate(self.report_suite_id, self.start, self.end)
-        if self.max_server_calls is not None and estimate.server_calls > self.max_server_calls:
-            raise CostLimitError(
-                f"The repair of {self.report_suite_id} from {self.start} to {self.end} would take "
-                f"{estimate.server_calls} server calls, more than max_server_calls allows ({self.max_server_calls}). "
-                "Nothing was submitted."
-            )
+        self._refuse_cost(estimate.server_calls)
         return estimate
 
-    def _refuse_if_busy(self) -> Flow[None]:
+    def _refuse_cost(self, server_calls: int) -> None:
+        if self.max_server_calls is not None and server_calls > self.max_server_calls:
+            raise CostLimitError(
+                f"The repair of {self.report_suite_id} from {self.start} to {self.end} would take "
+                f"{server_calls} server calls, more than max_server_calls allows ({self.max_server_calls}). "
+                "Nothing was submitted."
+            )
+
+    def _refuse_if_busy(self, *states: JobState) -> Flow[None]:
         from airflow_provider_adobe_deletion.adobe import data_repair
 
         jobs: tuple[DeletionJob, ...] = yield data_repair.list_jobs(self.report_suite_id)
-        running = [job for job in jobs if job.state in (JobState.PENDING, JobState.RUNNING)]
+        running = [job for job in jobs if job.state in states]
         if not running:
             return
         if self.wait_if_busy:

@@ -15,7 +15,7 @@ from airflow_provider_adobe_deletion import parameters
 from airflow_provider_adobe_deletion.adobe.calls import checked_id
 from airflow_provider_adobe_deletion.adobe.errors import AdobeAPIError
 from airflow_provider_adobe_deletion.adobe.waiting import utc_now
-from airflow_provider_adobe_deletion.confidential import Confidential
+from airflow_provider_adobe_deletion.confidential import Confidential, rendered
 from airflow_provider_adobe_deletion.operators.base import AdobeDeletionOperator, place
 from airflow_provider_adobe_deletion.outcome import airflow_errors
 from airflow_provider_adobe_deletion.submission import ADOPT, Blocked, ChangedInputError, Submitted
@@ -215,7 +215,7 @@ class AdobeHygieneWorkOrderOperator(AdobeDeletionOperator):
             raise ValueError("Give identities or identities_path, and not both.")
         if self.identities is not None:
             assert self._context is not None
-            given = self.render_template(self.identities.value, self._context)
+            given = rendered(self, self.identities.value, self._context, "identities")
             return IdentityMapping(given, on_bad_row=self.on_bad_row)
         path = _path(self.identities_path)
         return IdentityFile(

@@ -66,6 +66,8 @@ class AdobeProfileDeleteJobOperator(AdobeDeletionOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        # By what was given, not by what it renders to: a batch_id that renders to nothing must not leave the dataset.
+        self._two_targets = dataset_id is not None and batch_id is not None
         self.dataset_id = dataset_id
         self.batch_id = batch_id
         self.batch_dataset_id = batch_dataset_id
@@ -75,6 +77,8 @@ class AdobeProfileDeleteJobOperator(AdobeDeletionOperator):
     def check(self) -> None:
         """Refuse ids that cannot be ids, and anything but exactly one target."""
         super().check()
+        if self._two_targets:
+            raise ValueError("Give either dataset_id (to delete a whole dataset) or batch_id, and not both.")
         self._target()
 
     def work(self, config: AdobeConfig) -> ProfileWork:

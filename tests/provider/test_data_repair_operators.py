@@ -477,3 +477,121 @@ def test_the_company_is_discovered_once_and_ambiguity_lists_the_choices(adobe, m
     adobe.settings.global_company_ids = ("exampl0", "exampl1")
     with pytest.raises(AirflowFailException, match=r"exampl0.*exampl1"):
         repair().execute(make_context())
+
+
+class TestGuards:
+    """What keeps a repair from costing more, or doing else, than somebody agreed to."""
+
+    @pytest.mark.parametrize("name", ["approved_digest", "max_server_calls"])
+    @pytest.mark.parametrize("nothing", [None, ""])
+    def test_a_guard_that_renders_to_nothing_is_no_leave(self, adobe, make_context, name, nothing):
+        made = repair(**{name: "{{ given at run time }}"})
+        setattr(made, name, nothing)
+        with pytest.raises(AirflowFailException, match=f"{name} is set, but there is no value"):
+            made.execute(make_context())
+        assert len(adobe.journal) == 0
+
+    def test_a_failed_job_is_not_paid_for_twice(self, adobe, make_context):
+        adobe.settings.fail_targets = {SUITE}
+        store = MemoryStore()
+        with pytest.raises(AirflowFailException, match="Clear the task to submit a new job"):
+            repair(retries=2).execute(make_context(store=store, max_tries=2))
+        with pytest.raises(AirflowFailException, match="Clear the task"):
+            repair(retries=2).execute(make_context(store=store, max_tries=2, try_number=2))
+        assert len(repairs(adobe)) == 1
+        with pytest.raises(AirflowFailException):
+            repair(retries=2).execute(make_context(store=store, max_tries=4, try_number=3))
+        assert len(repairs(adobe)) == 2
+
+    def test_unless_that_was_asked_for(self, adobe, make_context):
+        adobe.settings.fail_targets = {SUITE}
+        store = MemoryStore()
+        for number in (1, 2):
+            context = make_context(store=store, max_tries=2, try_number=number)
+            with pytest.raises(AirflowException, match="Failed at Adobe") as caught:
+                repair(retries=2, resubmit_failed=True).execute(context)
+            assert not isinstance(caught.value, AirflowFailException)
+        assert len(repairs(adobe)) == 2
+
+    def test_a_lowered_cap_holds_for_the_repetition_of_a_request_too(self, adobe, make_context, monkeypatch):
+        store = MemoryStore()
+        adobe.faults.add(Fault(method="POST", path="/job", when="before", status=503))
+        monkeypatch.setattr("airflow_provider_adobe_deletion.submission._POSTS_PER_RUN", 1)
+        with pytest.raises(AirflowFailException, match="unknown whether"):
+            repair(max_server_calls=10_000).execute(make_context(store=store, max_tries=1))
+        with pytest.raises(AirflowFailException, match="more than max_server_calls allows"):
+            repair(max_server_calls=9_999, retries=1).execute(make_context(store=store, max_tries=1, try_number=2))
+        assert not repairs(adobe)
+
+    def test_all_that_is_wrong_is_reported_at_once(self, adobe, make_context):
+        bad = {"variables": {"product": {"action": "delete"}}}
+        with pytest.raises(AirflowFailException) as caught:
+            repair(date_range_end="2099-01-01", job_definition=bad, max_server_calls="many").execute(make_context())
+        for word in ("date_range_end", "product", "max_server_calls"):
+            assert word in str(caught.value)
+
+    def test_a_pasted_digest_may_have_blanks_around_it(self, adobe, make_context):
+        estimate = AdobeDataRepairEstimateOperator(task_id="e", job_definition=DEFINITION, **RANGE)
+        digest = estimate.execute(make_context())["digest"]
+        assert repair(approved_digest=f" {digest}\n").execute(make_context())
+
+
+class TestTemplates:
+    def test_a_value_that_looks_like_a_file_is_a_value(self, adobe, make_context):
+        definition = {"variables": {"evar1": {"action": "set", "setValue": "feed.json"}}}
+        repair(job_definition=definition).execute(make_context())
+        assert posts(adobe)[0].body == definition
+
+    def test_a_template_error_does_not_quote_the_value(self, adobe, make_context):
+        definition = {"variables": {"evar1": {"action": "set", "setValue": "{{ " + CANARY}}}
+        with pytest.raises(AirflowFailException, match="cannot be rendered") as caught:
+            repair(job_definition=definition).execute(make_context())
+        assert CANARY not in str(caught.value)
+        assert len(adobe.journal) == 0
+
+    def test_a_digest_depends_on_the_values(self):
+        held = {repr(repair(job_definition=Repair().set("evar1", value)).job_definition) for value in "ab"}
+        assert len(held) == 2
+
+
+class TestBusyAndUnclear:
+    def other_job(self, status: str) -> dict[str, Any]:
+        return {
+            "jobId": "999",
+            "status": status,
+            "progress": 0,
+            "jobCreateTime": "2026-01-01T00:00:00+00:00",
+            "jobCompleteTime": None,
+            "reportSuiteId": SUITE,
+            "dateRangeStart": "2026-01-01",
+            "dateRangeEnd": "2026-01-02",
+            "jobDefinition": {"variables": {"evar9": {"action": "delete"}}},
+        }
+
+    def test_a_repetition_that_meets_another_job_waits_for_it(self, adobe, make_context):
+        """The first request got lost, somebody else's job began meanwhile, and the suite is busy now."""
+        adobe.faults.add(Fault(method="POST", path="/job", when="before", status=503))
+        refusal = {"errorCode": "busy", "errorDescription": "one job at a time", "errorId": "e"}
+        adobe.faults.add(Fault(method="POST", path="/job", status=400, body=refusal))
+        # Looks: before the request, three after it, before its repetition, after the refusal, and for the reason.
+        listed = [self.other_job("processing")]
+        adobe.faults.add(Fault(method="GET", path="/job$", after=6, status=200, body=listed, times=None))
+        with pytest.raises(TaskDeferred) as caught:
+            repair(deferrable=True).execute(make_context(store=MemoryStore()))
+        assert caught.value.method_name == "execute_again"
+        assert [ref["id"] for ref in caught.value.trigger.plan["refs"]] == ["999"]
+
+    def test_a_job_of_unknown_status_is_waited_for_once_adobe_has_refused(self, adobe, make_context):
+        refusal = {"errorCode": "busy", "errorDescription": "one job at a time", "errorId": "e"}
+        adobe.faults.add(Fault(method="POST", path="/job", status=400, body=refusal))
+        adobe.faults.add(Fault(method="GET", path="/job", status=200, body=[self.other_job("queued")], times=3))
+        adobe.faults.add(Fault(method="GET", path="/job/999", status=200, body=self.other_job("queued"), times=None))
+        with pytest.raises(TaskDeferred) as caught:
+            repair(deferrable=True).execute(make_context(store=MemoryStore()))
+        assert [ref["id"] for ref in caught.value.trigger.plan["refs"]] == ["999"]
+
+    def test_a_token_that_has_expired_meanwhile_is_explained(self, adobe, make_context):
+        adobe.settings.validation_token_lifetime = 0.1
+        adobe.faults.add(Fault(method="POST", path="/job", when="before", status=503))
+        with pytest.raises(AirflowFailException, match=r"expired.*repeated an earlier request.*clear the task"):
+            repair().execute(make_context(store=MemoryStore()))

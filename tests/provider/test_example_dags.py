@@ -54,6 +54,7 @@ def test_data_repair_approval_is_a_dag_that_cannot_approve_itself():
     pytest.importorskip("airflow.sdk")
     dag = load("example_adobe_data_repair_approval")
     assert dag.get_task("approve").defaults is None
+    assert dag.get_task("approve").retries == 0
     assert dag.get_task("repair").upstream_task_ids == {"approve"}
 
 
