@@ -207,7 +207,7 @@ class Submission:
         if mine.first_try or (self._records.durable and (self._records.any() or not mine.cleared)):
             return None
         log.info("No record of an earlier try; searching Adobe for %s since %s.", work.what, mine.since)
-        job = yield from self._search(work, mine.since, (), self._now())
+        job = yield from self._search(work, mine.since, (), self._now(), patient=True)
         if job is None or (job.state in _ENDED_BADLY and self._repeats_failed(None)):
             return None
         if self._on_clear == RESUBMIT and mine.cleared and mine.first_of_generation:
@@ -421,12 +421,14 @@ class Submission:
                 resume, outcome = flow.throw, error
 
     def _search(
-        self, work: Work, since: datetime, known: tuple[str, ...], sent_at: datetime
+        self, work: Work, since: datetime, known: tuple[str, ...], sent_at: datetime, *, patient: bool = False
     ) -> Flow[DeletionJob | None]:
         """Look for a job that may exist, until it is found or counts as never created.
 
         :param known: ids of jobs like it that existed before the attempt.
         :param sent_at: when the request left last.
+        :param patient: whether a job that ended badly is no answer before the settle time has passed, because
+            one that took its place may not be visible yet.
         """
         looks, pause = 0, _FIRST_WAIT
         while True:
@@ -435,10 +437,11 @@ class Submission:
                 raise IndeterminateError(_advice(work, since))
             found = yield from search
             candidates = [job for job in found.jobs if job.id not in known]
-            if candidates:
+            settled_in = (sent_at + self._settle_time - self._now()).total_seconds()
+            alive = any(job.state not in _ENDED_BADLY for job in candidates)
+            if candidates and (alive or not patient or (looks + 1 >= _LOOKS_UNTIL_ABSENT and settled_in <= 0)):
                 return _pick(work, candidates)
             looks += 1
-            settled_in = (sent_at + self._settle_time - self._now()).total_seconds()
             if looks >= _LOOKS_UNTIL_ABSENT and settled_in <= 0:
                 if not found.complete or self._on_ambiguous == FAIL:
                     raise IndeterminateError(_advice(work, since))

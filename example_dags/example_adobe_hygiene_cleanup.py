@@ -53,7 +53,7 @@ with DAG(
     def report(**context: object) -> dict[str, int]:
         """Count what was deleted, for whoever has to prove it."""
         jobs = context["ti"].xcom_pull(task_ids="clean_up", key="jobs")  # type: ignore[attr-defined]
-        counts = {"work orders": len(jobs), "identities": sum(job["details"]["operation_count"] for job in jobs)}
+        counts = {"work orders": len(jobs), "identities": sum(job["details"].get("operation_count", 0) for job in jobs)}
         print(counts)
         return counts
 

@@ -179,12 +179,23 @@ def api_error(
     )
 
 
+_REDACTED = "[redacted]"
+_EMAIL = re.compile(r"[^\s\"'<>()\[\]:,;]+@[^\s\"'<>()\[\]:,;]+\.[^\s\"'<>()\[\]:,;]+")
+
+
 def redacted(text: str, confidential: Iterable[str]) -> str:
-    """Return ``text`` on one printable line, shortened, with every confidential value replaced."""
+    """Return ``text`` on one printable line, shortened, with every confidential value replaced.
+
+    Adobe may write a value in other letters than it was sent, so capitals make no difference; and where anything
+    is confidential, so is every e-mail address.
+    """
+    values, folded = tuple(confidential), text.casefold()
     # Longest first, or a value that contains another would be replaced in part only.
-    found = sorted((value for value in confidential if value and value in text), key=len, reverse=True)
+    found = sorted((value for value in values if value and value.casefold() in folded), key=len, reverse=True)
     if found:
-        text = re.sub("|".join(map(re.escape, found)), "[redacted]", text)
+        text = re.sub("|".join(map(re.escape, found)), _REDACTED, text, flags=re.IGNORECASE)
+    if values:
+        text = _EMAIL.sub(_REDACTED, text)
     text = "".join(character if character.isprintable() else " " for character in text)
     text = " ".join(text.split())
     return text if len(text) <= _TEXT_LIMIT else text[: _TEXT_LIMIT - 1] + "…"

@@ -415,7 +415,8 @@ def find(
         recent = [job for job in listing.jobs if job.created_at is None or job.created_at >= since - _SKEW]
         if ours := tuple(job for job in recent if _is_meant(job, display_name) and deletes_from(job, dataset_id)):
             return WorkOrderSearch(ours, trusted=True)
-        complete = complete or listing.complete
+        # What the filter by name matches is not documented, so only the window's end proves absence.
+        complete = listing.complete and filters is not by_name
         # The first generation has no names. A recent work order without one may be ours.
         unnamed = unnamed or any("display_name" not in job.details for job in recent)
     return WorkOrderSearch((), trusted=complete and not unnamed)

@@ -58,6 +58,8 @@ _FOREIGN = {
 _NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
 _UNDECODED = re.compile(r"[\udc80-\udcff]")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9 _.:-]{0,62}[A-Za-z0-9_.:-])?", re.ASCII)
+# A code is a word. Five digits in a row, or a long hexadecimal, are a number of somebody's.
+_LIKE_AN_ID = re.compile(r"\d{5}|^[0-9A-Fa-f-]{16,}$", re.ASCII)
 _BLANK = ""
 # Half the cost of json.loads, which looks for whitespace and byte order marks each time.
 _decode_json = json.JSONDecoder().raw_decode
@@ -234,6 +236,8 @@ def namespace_fault(value: object) -> str | None:
         return "is missing"
     if not _NAMESPACE.fullmatch(value):
         return "is not a namespace's code: 1 to 64 ASCII letters, digits, blanks or _ . : - and no blank at its ends"
+    if not value[0].isalpha() or _LIKE_AN_ID.search(value):
+        return "looks like an identity and not like a namespace's code; have the columns been swapped?"
     return None
 
 
@@ -892,11 +896,8 @@ def _checked_format(file_format: str | None, name: str) -> str:
 
 
 def _columns_found(names: list[str]) -> str:
-    """Return the columns' names for a message, unless the first line looks like data."""
-    if any(not name or len(name) > 200 or "@" in name or sum(map(str.isdigit, name)) > 3 for name in names):
-        return "its first line must name the columns, and looks like data"
-    shown = ", ".join(name[:60] for name in names[:20])
-    return f"its columns are {shown}{', …' if len(names) > 20 else ''}"
+    """Describe the first line for a message, without its words: where the header is missing they are data."""
+    return f"its first line has {len(names)} columns and must name them"
 
 
 def _height(row: _Row) -> int:

@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, cast
 
 from airflow.exceptions import AirflowProviderDeprecationWarning
 from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, ObjectStoragePath, XComArg
@@ -311,12 +311,13 @@ class AdobeHygieneWorkOrderOperator(AdobeDeletionOperator):
         self.log.info("Adobe's quota of identities: %s.", described(quota))
         if None in (quota.left_today, quota.left_this_month):
             self.log.warning("What is unknown of the quota limits nothing here; Adobe may refuse.")
-        lack = shortage(quota, orders.count(found.pending), utc_now())
+        certain = [number for number in found.pending if number not in found.unclear]
+        lack = shortage(quota, orders.count(certain), utc_now())
         if lack is None:
             return quota
         if self.on_quota == FAIL:
             raise QuotaError(
-                f"{len(found.pending)} work orders are still to be submitted, and {lack}. Nothing was submitted now. "
+                f"{len(certain)} work orders are still to be submitted, and {lack}. Nothing was submitted now. "
                 "Use on_quota='pace' to submit them over several days, or submit fewer."
             )
         if self.on_quota == WARN:
@@ -532,7 +533,7 @@ class AdobeHygieneDeleteJobOperator(BaseOperator):
 
         with airflow_errors():
             parameters.optional_text(self.submission_key, "submission_key")
-            users: Any = None if self.users is None else self.render_template(self.users.value, context)
+            users: Any = None if self.users is None else rendered(self, self.users.value, context, "users")
             # The organisation comes from the connection; the shape is checked before that is opened.
             job_body("unknown", users)
             mine = identity(context, self.submission_key, self.retries or 0)
@@ -568,14 +569,8 @@ def _path(value: Any) -> ObjectStoragePath:
 
 
 def _opened(path: ObjectStoragePath) -> BinaryIO:
-    from airflow_provider_adobe_deletion.operators.hygiene_orders import IdentitiesUnreadableError
+    from airflow_provider_adobe_deletion.operators.hygiene_orders import GuardedStream, guarded
 
-    try:
+    with guarded("opened"):
         stream: BinaryIO = path.open("rb")  # type: ignore[no-untyped-call]
-    except OSError as error:
-        # Not the path: it may hold a credential.
-        reason = f"{type(error).__name__}: {error.strerror}" if error.strerror else type(error).__name__
-        raise IdentitiesUnreadableError(
-            f"identities_path cannot be opened ({reason}). Nothing was submitted."
-        ) from None
-    return stream
+    return cast("BinaryIO", GuardedStream(stream))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from airflow_provider_adobe_deletion.adobe.calls import Flow
 from airflow_provider_adobe_deletion.adobe.errors import AdobeError
@@ -44,6 +46,42 @@ class QuotaError(SubmissionError):
 
 class IdentitiesUnreadableError(AdobeError):
     """The identities' file cannot be opened or read now."""
+
+
+@contextmanager
+def guarded(what: str) -> Iterator[None]:
+    """Keep what a storage library says out of the log: it may quote the path, and with it a credential."""
+    try:
+        yield
+    except Exception as error:
+        reason = type(error).__name__
+        if isinstance(error, OSError) and error.errno is not None:
+            reason += f": {os.strerror(error.errno)}"
+        raise IdentitiesUnreadableError(
+            f"identities_path cannot be {what} ({reason}). Nothing was submitted now."
+        ) from None
+
+
+class GuardedStream:
+    """A binary stream whose errors are ours."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        """Read up to ``size`` bytes."""
+        with guarded("read"):
+            return self._stream.read(size)
+
+    def close(self) -> None:
+        """Close the stream."""
+        self._stream.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
 class QuotaSpent(Exception):
@@ -276,11 +314,13 @@ class Survey:
     :param jobs: the orders that this task knows to be its own, by number.
     :param listed: those that only Adobe's list shows, by number; ``None`` where the list was not needed.
     :param pending: the numbers of those that are still to be submitted.
+    :param unclear: those of the pending that an earlier try may have submitted; their quota may be used already.
     """
 
     jobs: Mapping[int, DeletionJob]
     listed: Mapping[int, DeletionJob] | None
     pending: tuple[int, ...]
+    unclear: frozenset[int]
 
     def is_untried(self, number: int, absent: bool) -> bool:
         """Whether no earlier try can have attempted an order, as they are posted one after the other.
@@ -299,9 +339,14 @@ def survey(
     """
     records = {number: Records(store, str(number), identity.submission_key) for number in orders.numbers}
     ids = {number: order for number, (order, _) in progress.orders.items()}
+    unclear: set[int] = set()
     for number, entry in records.items():
         record = entry.load()
-        if record is not None and record.job is not None and _counts(orders, number, record, identity, adopt):
+        if record is None or record.refused or not _counts(orders, number, record, identity, adopt):
+            continue
+        if record.job is None:
+            unclear.add(number)
+        else:
             ids.setdefault(number, record.job.id)
     jobs: Mapping[int, DeletionJob] = {}
     if ids:
@@ -315,13 +360,16 @@ def survey(
     adopted = listed if listed and (adopt or not identity.first_of_generation) else {}
     there = {number for number, job in {**adopted, **jobs}.items() if job.state not in _ENDED_BADLY}
     there.update(progress.orders)
-    return Survey(jobs, listed, tuple(number for number in orders.numbers if number not in there))
+    pending = tuple(number for number in orders.numbers if number not in there)
+    return Survey(jobs, listed, pending, frozenset(unclear.intersection(pending)))
 
 
 def _counts(orders: Orders, number: int, record: Record, identity: Identity, adopt: bool) -> bool:
     if record.generation == identity.generation:
         return True
-    return adopt and dict(record.fingerprint) == dict(orders.work(number, lambda count: None).fingerprint)
+    mine = dict(orders.work(number, lambda count: None).fingerprint)
+    # A connection may be renamed, and still lead to the same place.
+    return adopt and {**record.fingerprint, "connection": ""} == {**mine, "connection": ""}
 
 
 def _listed(orders: Orders, since: datetime) -> Flow[dict[int, DeletionJob]]:

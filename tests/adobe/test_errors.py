@@ -367,3 +367,16 @@ def test_no_body_breaks_a_call(adobe: Any, connect: Any, body: bytes, status: in
         connect(policy=ONCE).send(profile.get_job("j-1"))
     assert raised.value.status == status
     assert len(str(raised.value)) < 800
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("Invalid identity jane.canary@example.com", "Invalid identity [redacted]"),
+        ("Invalid JANE.CANARY@EXAMPLE.COM, and <other@example.org>", "Invalid [redacted], and <[redacted]>"),
+        ("nothing to hide for 8B1F@AdobeOrg", "nothing to hide for 8B1F@AdobeOrg"),
+    ],
+)
+def test_what_adobe_writes_in_other_letters_is_redacted_too(text: str, left: str) -> None:
+    error = api_error("do it", 400, {"message": text}, {}, confidential=["Jane.Canary@example.com"])
+    assert error.detail == left

@@ -507,7 +507,7 @@ class TestFind:
         [
             ([{"results": [], "total": 0}, {"results": [], "total": 0}], True),
             ([refusal(400), {"results": [], "total": 0}], True),
-            ([{"results": [], "total": 0}, refusal(400)], True),
+            ([{"results": [], "total": 0}, refusal(400)], False),
             ([refusal(400), refusal(400)], False),
             ([refusal(400), {"results": [], "total": 7}], False),
             ([{"results": [FIRST | {"createdAt": 1718452800000}], "total": 1}] * 2, False),

@@ -233,26 +233,26 @@ class TestCsv:
 class TestHeader:
     def test_a_missing_id_column(self) -> None:
         text = refused(in_file("mail,namespace\nx,email\n"))
-        assert text == "identities_path has no column named 'id'; its columns are mail, namespace."
+        assert text == "identities_path has no column named 'id'; its first line has 2 columns and must name them."
 
     def test_a_missing_namespace(self) -> None:
         text = refused(in_file("id,ns\nx,email\n"))
-        assert "no column named 'namespace', and the parameter namespace is not given; its columns are id, ns." in text
+        assert "no column named 'namespace', and the parameter namespace is not given" in text
 
     def test_an_ambiguous_column(self) -> None:
         assert "more than one column named 'id'" in refused(in_file("id,id,namespace\na,b,email\n"))
 
-    def test_long_names_are_cut(self) -> None:
-        text = refused(in_file("c" * 100 + ",d" * 40 + "\n"))
-        assert "c" * 60 + "," in text
-        assert "c" * 61 not in text
-        assert text.endswith(", ….")
-
-    @pytest.mark.parametrize("header", [SECRET, "jane,+49301234567", "C000123,email", "x" * 300, "a,,b"])
-    def test_what_looks_like_data_is_not_shown(self, header: str) -> None:
+    @pytest.mark.parametrize("header", [SECRET, "Email,jane.canary", "jane,+49301234567", "C000123,Email"])
+    def test_the_first_line_is_not_shown_since_it_may_be_data(self, header: str) -> None:
         text = refused(in_file(f"{header}\n{SECRET}\n"))
-        assert "its first line must name the columns, and looks like data" in text
-        assert not [part for part in header.split(",") if len(part) > 4 and part in text and part != "email"]
+        assert "must name them" in text
+        assert not [part for part in header.split(",") if part in text]
+
+    @pytest.mark.parametrize("swapped", ["4915112345678", "9cbefef1-dd44-4411-87db-2d387bf882bc", "CRM-123456", "0x1"])
+    def test_swapped_columns_are_refused_without_a_value(self, swapped: str) -> None:
+        text = refused(in_file(f"namespace,id\n{swapped},phone\n"))
+        assert "have the columns been swapped" in text
+        assert swapped not in text
 
     def test_a_header_that_is_no_csv(self) -> None:
         assert "the first line is not a CSV header" in refused(in_file('"id"x,namespace\n'))

@@ -1002,3 +1002,60 @@ def test_a_whole_dag_pauses_for_the_quota_and_goes_on(adobe, run_dag, monkeypatc
     assert str(run.get_task_instance("t").state) == "success"
     assert sizes(adobe) == [10, 10, 10, 5]
     assert run.get_task_instance("t").xcom_pull(task_ids="t") == [order["id"] for order in orders(adobe)]
+
+
+class TestReviewed:
+    """What somebody found who looked closely."""
+
+    @pytest.mark.usefixtures("ten_a_chunk")
+    def test_an_order_that_may_exist_is_not_counted_against_the_quota_twice(self, adobe, make_context, monkeypatch):
+        adobe.settings.quota_daily = 25
+        store = MemoryStore()
+        adobe.faults.add(Fault(method="POST", path="/workorder", when="after", abort=True, after=1))
+
+        class Died(BaseException):
+            pass
+
+        with monkeypatch.context() as dying:
+
+            def die(*args, **kwargs):
+                raise Died
+
+            dying.setattr("airflow_provider_adobe_deletion.submission.Submission._search", die)
+            with pytest.raises(Died):
+                clean_up(identities={"Email": emails(25)}).execute(make_context(store=store, max_tries=1))
+        retry = clean_up(identities={"Email": emails(25)}, retries=1, wait_for_completion=False)
+        assert len(retry.execute(make_context(store=store, max_tries=1, try_number=2))) == 3
+        assert sizes(adobe) == [10, 10, 5]
+
+    @pytest.mark.usefixtures("ten_a_chunk")
+    def test_a_renamed_connection_is_the_same_place(self, adobe, make_context, monkeypatch):
+        adobe.settings.quota_daily = 25
+        store = MemoryStore()
+        first = clean_up(identities={"Email": emails(25)}).execute(make_context(store=store))
+        monkeypatch.setenv("AIRFLOW_CONN_ADOBE_NEW", adobe.connection_json())
+        cleared = clean_up(identities={"Email": emails(25)}, adobe_conn_id="adobe_new")
+        assert cleared.execute(make_context(store=store, try_number=2, max_tries=1)) == first
+
+    @pytest.mark.parametrize("template", ["{{ jane canary }}", "{% canary %}"])
+    def test_an_id_that_is_no_template_is_not_quoted(self, adobe, make_context, template):
+        with pytest.raises(AirflowFailException, match="cannot be rendered") as caught:
+            clean_up(identities={"Email": [template]}).execute(make_context())
+        assert "canary" not in str(caught.value)
+        assert len(adobe.journal) == 0
+
+    def test_what_a_storage_library_says_is_not_passed_on(self, adobe, make_context, tmp_path, monkeypatch):
+        class Broken:
+            def read(self, size=-1):
+                raise OSError(5, "Input/output error", "s3://key:SECRET@bucket/x")
+
+            def close(self):
+                pass
+
+        monkeypatch.setattr("airflow.sdk.ObjectStoragePath.open", lambda self, mode: Broken(), raising=False)
+        with pytest.raises(AirflowException, match="identities_path cannot be read .OSError") as caught:
+            clean_up(identities_path=csv_file(tmp_path, ["Email,a@b.c"]), dataset_id=[DATASET, "b2"]).execute(
+                make_context()
+            )
+        assert "SECRET" not in str(caught.value)
+        assert caught.value.__cause__ is None or "SECRET" not in repr(caught.value.__cause__)
