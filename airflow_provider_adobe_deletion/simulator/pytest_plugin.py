@@ -59,14 +59,11 @@ def run_dag(airflow_db: None) -> Callable[[Any], Any]:
 def _serialize(dag: Any) -> None:
     try:
         from airflow.models.dagbundle import DagBundleModel
+        from airflow.serialization.definitions.dag import SerializedDAG
         from airflow.serialization.serialized_objects import LazyDeserializedDAG
     except ImportError:
-        # Airflow 2 runs any DAG object.
+        # Airflow before 3.1 runs any DAG object.
         return
-    try:
-        from airflow.serialization.definitions.dag import SerializedDAG
-    except ImportError:
-        from airflow.serialization.serialized_objects import SerializedDAG  # type: ignore[attr-defined]
     from airflow.models.serialized_dag import SerializedDagModel
     from airflow.utils.session import create_session
 

@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowFailException,
     AirflowSensorTimeout,
+    ObjectStoragePath,
     TaskDeferred,
     XComArg,
 )
@@ -1052,7 +1053,7 @@ class TestReviewed:
             def close(self):
                 pass
 
-        monkeypatch.setattr("airflow.sdk.ObjectStoragePath.open", lambda self, mode: Broken(), raising=False)
+        monkeypatch.setattr(ObjectStoragePath, "open", lambda self, mode: Broken())
         with pytest.raises(AirflowException, match="identities_path cannot be read .OSError") as caught:
             clean_up(identities_path=csv_file(tmp_path, ["Email,a@b.c"]), dataset_id=[DATASET, "b2"]).execute(
                 make_context()
