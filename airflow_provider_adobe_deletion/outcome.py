@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from types import TracebackType
+from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
@@ -19,6 +21,23 @@ from airflow_provider_adobe_deletion.adobe.errors import (
 )
 from airflow_provider_adobe_deletion.adobe.waiting import Outcome, WaitResult
 from airflow_provider_adobe_deletion.submission_record import SubmissionError
+
+JOBS_XCOM = "jobs"
+"""Key of the XCom that holds the normalised jobs."""
+
+DEFERRAL_GRACE = timedelta(minutes=30)
+"""How long after our own deadline Airflow's time-out of a deferral comes, as a backstop."""
+
+
+def understood(event: Any) -> WaitResult:
+    """Read a trigger's event.
+
+    :raises AirflowFailException: it is not one of ours, so it must not be taken for success.
+    """
+    try:
+        return WaitResult.from_event(event)
+    except ValueError as error:
+        raise AirflowFailException(f"{error} Whether the job has ended is unknown; look at it at Adobe.") from None
 
 
 @contextmanager

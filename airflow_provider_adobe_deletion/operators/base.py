@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 
 from airflow_provider_adobe_deletion import parameters
 from airflow_provider_adobe_deletion.adobe.waiting import WaitPlan, WaitResult, look, utc_now, wait
-from airflow_provider_adobe_deletion.outcome import airflow_errors, check_outcome
+from airflow_provider_adobe_deletion.outcome import DEFERRAL_GRACE, JOBS_XCOM, airflow_errors, check_outcome, understood
 from airflow_provider_adobe_deletion.submission import (
     ADOPT,
     FAIL,
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_adobe_deletion.adobe.client import AdobeClient
     from airflow_provider_adobe_deletion.adobe.config import AdobeConfig
-
-JOBS_XCOM = "jobs"
-_GRACE = timedelta(minutes=30)
 
 
 class AdobeDeletionOperator(BaseOperator):
@@ -146,11 +143,11 @@ class AdobeDeletionOperator(BaseOperator):
 
     def execute_complete(self, context: Context, event: Any = None) -> Any:
         """Turn the trigger's event into the result."""
-        return self._finish(context, _understood(event))
+        return self._finish(context, understood(event))
 
     def execute_again(self, context: Context, event: Any = None) -> Any:
         """Go on once the job has ended that had to end first, however it ended."""
-        result = _understood(event)
+        result = understood(event)
         if any(job.get("state") not in ("succeeded", "failed", "gone") for job in result.jobs):
             raise AirflowFailException(
                 f"Job {result.jobs[0]['id']}, which must end first, has not ended within completion_timeout, or could "
@@ -248,7 +245,7 @@ class AdobeDeletionOperator(BaseOperator):
         return self.defer(
             trigger=AdobeJobTrigger(self.adobe_conn_id, plan.to_dict(), client.config.place, **options),
             method_name=resume,
-            timeout=plan.deadline - utc_now() + _GRACE,
+            timeout=plan.deadline - utc_now() + DEFERRAL_GRACE,
         )
 
     def trigger_options(self, submitted: Sequence[Submitted]) -> dict[str, Any]:
@@ -261,13 +258,6 @@ class AdobeDeletionOperator(BaseOperator):
         for job in result.jobs:
             self.log.info("Job %s has succeeded (%s): %s", job["id"], job["status"], job.get("details") or "no figures")
         return self.result(result.jobs)
-
-
-def _understood(event: Any) -> WaitResult:
-    try:
-        return WaitResult.from_event(event)
-    except ValueError as error:
-        raise AirflowFailException(f"{error} Whether the job has ended is unknown; look at it at Adobe.") from None
 
 
 def _or_default(value: float | timedelta | None, name: str, default: float) -> float:

@@ -16,8 +16,8 @@ from airflow_provider_adobe_deletion.adobe.calls import checked_id
 from airflow_provider_adobe_deletion.adobe.errors import AdobeError
 from airflow_provider_adobe_deletion.adobe.jobs import JobState
 from airflow_provider_adobe_deletion.confidential import Confidential, rendered
-from airflow_provider_adobe_deletion.operators.base import JOBS_XCOM, AdobeDeletionOperator
-from airflow_provider_adobe_deletion.outcome import airflow_errors, all_problems
+from airflow_provider_adobe_deletion.operators.base import AdobeDeletionOperator
+from airflow_provider_adobe_deletion.outcome import JOBS_XCOM, airflow_errors, all_problems
 from airflow_provider_adobe_deletion.submission import AlreadyCreated, Blocked, Found
 from airflow_provider_adobe_deletion.submission_record import SubmissionError
 

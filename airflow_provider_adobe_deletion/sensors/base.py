@@ -11,16 +11,13 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSen
 from airflow_provider_adobe_deletion import parameters
 from airflow_provider_adobe_deletion.adobe.jobs import JobState
 from airflow_provider_adobe_deletion.adobe.waiting import Outcome, WaitPlan, WaitResult, Watch, look, utc_now
-from airflow_provider_adobe_deletion.outcome import airflow_errors, check_outcome
+from airflow_provider_adobe_deletion.outcome import DEFERRAL_GRACE, JOBS_XCOM, airflow_errors, check_outcome, understood
 from airflow_provider_adobe_deletion.triggers.job import AdobeJobTrigger
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_adobe_deletion.adobe.jobs import JobRef
-
-JOBS_XCOM = "jobs"
-_GRACE = timedelta(minutes=30)
 
 
 class AdobeJobSensor(BaseSensorOperator):
@@ -87,7 +84,7 @@ class AdobeJobSensor(BaseSensorOperator):
         return self.defer(
             trigger=AdobeJobTrigger(self.adobe_conn_id, plan.to_dict(), place),
             method_name="execute_complete",
-            timeout=plan.deadline - utc_now() + _GRACE,
+            timeout=plan.deadline - utc_now() + DEFERRAL_GRACE,
         )
 
     def poke(self, context: Context) -> bool:
@@ -106,11 +103,7 @@ class AdobeJobSensor(BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: Any = None) -> None:
         """Turn the trigger's event into the result."""
-        try:
-            result = WaitResult.from_event(event)
-        except ValueError as error:
-            raise AirflowFailException(f"{error} Whether the job has ended is unknown; look at it at Adobe.") from None
-        self._finish(context, result)
+        self._finish(context, understood(event))
 
     def _plan(self, context: Context) -> WaitPlan:
         started = context["ti"].start_date or utc_now()

@@ -13,14 +13,12 @@ from airflow_provider_adobe_deletion.adobe.calls import checked_id
 from airflow_provider_adobe_deletion.adobe.errors import AdobeConfigError, AdobeError
 from airflow_provider_adobe_deletion.adobe.jobs import JobKind, JobRef
 from airflow_provider_adobe_deletion.adobe.waiting import is_outage, utc_now
-from airflow_provider_adobe_deletion.outcome import airflow_errors
+from airflow_provider_adobe_deletion.outcome import DEFERRAL_GRACE, airflow_errors
 from airflow_provider_adobe_deletion.sensors.base import AdobeJobSensor
 from airflow_provider_adobe_deletion.triggers.quota import NEVER, REFUSED, ROOM, TIMED_OUT, AdobeQuotaTrigger
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
-
-_GRACE = timedelta(minutes=30)
 
 
 class AdobeHygieneWorkOrderSensor(AdobeJobSensor):
@@ -127,7 +125,9 @@ class AdobeHygieneQuotaSensor(BaseSensorOperator):
         trigger = AdobeQuotaTrigger(
             self.adobe_conn_id, self._needed(), deadline.isoformat(), self.poke_interval, self.max_poll_failures
         )
-        return self.defer(trigger=trigger, method_name="execute_complete", timeout=deadline - utc_now() + _GRACE)
+        return self.defer(
+            trigger=trigger, method_name="execute_complete", timeout=deadline - utc_now() + DEFERRAL_GRACE
+        )
 
     def poke(self, context: Context) -> bool:
         """Look once."""
