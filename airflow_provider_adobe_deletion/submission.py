@@ -31,7 +31,8 @@ from airflow_provider_adobe_deletion.adobe.errors import (
     WrongTargetError,
 )
 from airflow_provider_adobe_deletion.adobe.jobs import ALREADY_EXISTED, DeletionJob, JobRef, JobState, newest
-from airflow_provider_adobe_deletion.adobe.waiting import lookup, utc_now
+from airflow_provider_adobe_deletion.adobe.lookup import lookup
+from airflow_provider_adobe_deletion.adobe.waiting import utc_now
 from airflow_provider_adobe_deletion.submission_record import (
     Identity,
     IndeterminateError,

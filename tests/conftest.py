@@ -31,6 +31,7 @@ def fresh_process_caches() -> None:
     """Each test starts without tokens and pacing, as a new process does."""
     auth._caches.clear()
     client._pacers.clear()
+    client._brakes.clear()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ A ``Call`` says what to ask and how to read the answer; it sends nothing. ``Adob
 ``AdobeClient.asend`` send it, so each endpoint is written once and the worker and the triggerer
 cannot drift apart.
 
-A flow is a generator that yields calls and pauses and returns a result. ``AdobeClient.run`` and
+A flow is a generator that yields calls, pauses and polls and returns a result. ``AdobeClient.run`` and
 ``AdobeClient.arun`` drive it. What takes several calls (walk a list, submit and check the echo, wait
 for a job) is a flow for the same reason that a single call is a value.
 """
@@ -14,9 +14,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 from typing import Any, Generic, TypeAlias, TypeVar
 from urllib.parse import quote
+
+from airflow_provider_adobe_deletion.adobe.jobs import JobRef
 
 T = TypeVar("T")
 
@@ -78,7 +81,25 @@ class Pause:
     seconds: float
 
 
-Step: TypeAlias = "Call[Any] | Pause"
+@dataclass(frozen=True)
+class Poll:
+    """A step of a flow that learns how jobs stand, at a time that leaves room to ask for many waiters at once.
+
+    Its result is a dict: for each job what Adobe shows of it, or the :class:`AdobeError` that asking met.
+
+    :param refs: the jobs.
+    :param since: when the first of them was submitted, or earlier.
+    :param earliest: after how many seconds the answer is welcome.
+    :param latest: after how many seconds it is to be asked for.
+    """
+
+    refs: tuple[JobRef, ...]
+    since: datetime
+    earliest: float = 0.0
+    latest: float = 0.0
+
+
+Step: TypeAlias = "Call[Any] | Pause | Poll"
 Flow: TypeAlias = Generator[Step, Any, T]
 
 _EMPTY_TEMPLATES = ("None", "null", "undefined", "nan", "NaN")

@@ -14,6 +14,8 @@ timeout, reset, answer cut short, 408, 5xx     repeated, with backoff     ``Ambi
 success, but not as documented                 ``AdobeProtocolError``     ``AmbiguousOutcomeError``
 any other 4xx                                  ``AdobeAPIError``          ``AdobeAPIError``
 =============================================  =========================  ===========================
+
+A 429 holds back every call of the credential in this process, not only the one that met it.
 """
 
 from __future__ import annotations
@@ -21,14 +23,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import ssl
-import threading
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -38,7 +37,9 @@ from tenacity.wait import wait_random_exponential
 
 from airflow_provider_adobe_deletion import __version__
 from airflow_provider_adobe_deletion.adobe.auth import TOKEN_REQUEST, AdobeAuth
-from airflow_provider_adobe_deletion.adobe.calls import Call, Flow, Pause, Reply, Service, Step
+from airflow_provider_adobe_deletion.adobe.board import Board
+from airflow_provider_adobe_deletion.adobe.calls import Call, Flow, Pause, Poll, Reply, Service, Step
+from airflow_provider_adobe_deletion.adobe.channel import Channel, http_options
 from airflow_provider_adobe_deletion.adobe.config import AdobeConfig
 from airflow_provider_adobe_deletion.adobe.data_repair import Company, choose_company, discover
 from airflow_provider_adobe_deletion.adobe.errors import (
@@ -52,6 +53,8 @@ from airflow_provider_adobe_deletion.adobe.errors import (
     AmbiguousOutcomeError,
     api_error,
 )
+from airflow_provider_adobe_deletion.adobe.lookup import Lists, alone
+from airflow_provider_adobe_deletion.adobe.pacing import Brake, Pacer
 
 T = TypeVar("T")
 
@@ -75,10 +78,6 @@ logging.getLogger("httpx").addFilter(_HideTokens())
 
 log = logging.getLogger(__name__)
 
-# Adobe's gateway gives up at 60 s; a shorter timeout would make outcomes ambiguous that need not be.
-TIMEOUT = httpx.Timeout(connect=10.0, read=70.0, write=70.0, pool=70.0)
-_CONNECTIONS = 10
-_LIMITS = httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS, keepalive_expiry=30.0)
 _NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 
@@ -124,24 +123,6 @@ class RetryPolicy:
         return jittered
 
 
-class Pacer:
-    """Hands out the moments at which calls may start: at most ``calls`` in any ``period`` seconds."""
-
-    def __init__(self, calls: int, period: float) -> None:
-        self._period = period
-        self._starts: deque[float] = deque(maxlen=calls)
-        self._lock = threading.Lock()
-
-    def reserve(self) -> float:
-        """Take the next moment and return how many seconds it is away."""
-        with self._lock:
-            now = time.monotonic()
-            full = len(self._starts) == self._starts.maxlen
-            start = max(now, self._starts[0] + self._period) if full else now
-            self._starts.append(start)
-            return start - now
-
-
 _pacers: dict[tuple[str, str], Pacer] = {}
 
 
@@ -150,10 +131,14 @@ def _analytics_pacer(config: AdobeConfig) -> Pacer:
     return _pacers.setdefault((config.analytics_url, config.client_id), Pacer(12, 6.0))
 
 
-@lru_cache(maxsize=1)
-def _tls() -> ssl.SSLContext:
-    """Return the process's TLS context: loading the certificates takes tens of milliseconds."""
-    return httpx.create_ssl_context()
+_brakes: dict[tuple[str, ...], Brake] = {}
+
+
+def _brake(config: AdobeConfig, service: Service) -> Brake:
+    """Return this process's brake for a credential: Analytics counts requests apart from Experience Platform."""
+    analytics = service in (Service.DATA_REPAIR, Service.DISCOVERY)
+    address = config.analytics_url if analytics else config.platform_url
+    return _brakes.setdefault((address, *config.credential_key), Brake())
 
 
 class AdobeClient:
@@ -164,6 +149,7 @@ class AdobeClient:
     :param config: whose organisation, credential and sandbox to use.
     :param on_secret: called with each minted token, to register it for masking.
     :param policy: when and how long calls are repeated.
+    :param channel: connections to share on an event loop with other clients of the same credential.
     :raises AdobeConfigError: from every ``send``: the connection lacks a field that the call needs.
     """
 
@@ -173,16 +159,17 @@ class AdobeClient:
         *,
         on_secret: Callable[[str], None] | None = None,
         policy: RetryPolicy | None = None,
+        channel: Channel | None = None,
     ) -> None:
         self.config = config
         self.policy = policy or RetryPolicy()
         self._auth = AdobeAuth(config, on_secret)
         self._sync: httpx.Client | None = None
-        self._async: httpx.AsyncClient | None = None
-        # The pool's own queue takes time quadratic in its length, so callers queue before it.
-        self._gate = asyncio.Semaphore(_CONNECTIONS)
-        self._opening = asyncio.Lock()
+        self._channel = channel or Channel(config, on_secret)
+        self._closes_channel = channel is None
         self._discovering = asyncio.Lock()
+        self._lists = Lists()
+        self._board = Board(self, config.cloud, self._lists)
 
     def send(self, call: Call[T]) -> T:
         """Send one call and return what its reader makes of the answer.
@@ -193,7 +180,7 @@ class AdobeClient:
         if call.service is Service.DATA_REPAIR and not self.config.global_company_id:
             self._use_company(self.send(discover()))
         if self._sync is None:
-            self._sync = httpx.Client(verify=_tls(), timeout=TIMEOUT, limits=_LIMITS, auth=self._auth)
+            self._sync = httpx.Client(**http_options(), auth=self._auth)
         http = self._sync
         result: T = Retrying(**self._retrying(call))(self._exchange, http, call)
         return result
@@ -205,7 +192,7 @@ class AdobeClient:
             async with self._discovering:
                 if not self.config.global_company_id:
                     self._use_company(await self.asend(discover()))
-        http = self._async or await self._aopen()
+        http = await self._channel.open()
         result: T = await AsyncRetrying(sleep=asyncio.sleep, **self._retrying(call))(self._aexchange, http, call)
         return result
 
@@ -246,10 +233,10 @@ class AdobeClient:
             self._sync = None
 
     async def aclose(self) -> None:
-        """Close the connections of :meth:`asend`."""
-        if self._async is not None:
-            await self._async.aclose()
-            self._async = None
+        """Stop polling, and close the connections of :meth:`asend` unless they are shared."""
+        await self._board.aclose()
+        if self._closes_channel:
+            await self._channel.aclose()
 
     def __enter__(self) -> Self:
         return self
@@ -267,31 +254,25 @@ class AdobeClient:
     ) -> None:
         await self.aclose()
 
-    async def _aopen(self) -> httpx.AsyncClient:
-        async with self._opening:
-            if self._async is None:
-                self._async = await asyncio.to_thread(self._new_async)
-            return self._async
-
     def _use_company(self, companies: tuple[Company, ...]) -> None:
         """Take the organisation's only Analytics company for the rest of this client's life."""
         company = choose_company(companies, self.config.org_id)
         self.config = replace(self.config, global_company_id=company.id)
 
-    def _new_async(self) -> httpx.AsyncClient:
-        """Do what would hold the event loop up: load certificates, and set up proxies from the environment."""
-        return httpx.AsyncClient(verify=_tls(), timeout=TIMEOUT, limits=_LIMITS, auth=self._auth)
-
     def _step(self, step: Step) -> Any:
         if isinstance(step, Pause):
             time.sleep(step.seconds)
             return None
+        if isinstance(step, Poll):
+            return self.run(alone(step, self.config.cloud, self._lists))
         return self.send(step)
 
     async def _astep(self, step: Step) -> Any:
         if isinstance(step, Pause):
             await asyncio.sleep(step.seconds)
             return None
+        if isinstance(step, Poll):
+            return await self._board.poll(step)
         return await self.asend(step)
 
     def _retrying(self, call: Call[Any]) -> dict[str, Any]:
@@ -304,7 +285,7 @@ class AdobeClient:
         }
 
     def _exchange(self, http: httpx.Client, call: Call[T]) -> T:
-        if wait := self._pace(call):
+        for wait in self._waits(call):
             time.sleep(wait)
         if call.before_send is not None:
             call.before_send()
@@ -313,24 +294,42 @@ class AdobeClient:
             response = http.send(self._request(http, call))
         except httpx.HTTPError as error:
             raise _broken(call, error, sent_at) from error
-        return _read(call, response, sent_at)
+        return self._answer(call, response, sent_at)
 
     async def _aexchange(self, http: httpx.AsyncClient, call: Call[T]) -> T:
-        if wait := self._pace(call):
+        for wait in self._waits(call):
             await asyncio.sleep(wait)
         sent_at = datetime.now(UTC)
         try:
-            async with self._gate:
+            async with self._channel.gate:
                 sent_at = datetime.now(UTC)
                 response = await http.send(self._request(http, call))
         except httpx.HTTPError as error:
             raise _broken(call, error, sent_at) from error
-        return _read(call, response, sent_at)
+        return self._answer(call, response, sent_at)
 
-    def _pace(self, call: Call[Any]) -> float:
-        if call.service not in (Service.DATA_REPAIR, Service.DISCOVERY):
-            return 0.0
-        return _analytics_pacer(self.config).reserve()
+    def _waits(self, call: Call[Any]) -> Iterator[float]:
+        """Yield the seconds to wait before the call may start; a 429 in the meantime prolongs that."""
+        brake = _brake(self.config, call.service)
+        while wait := self._braked(brake, call):
+            yield wait
+            if not brake.held:
+                break
+        if call.service in (Service.DATA_REPAIR, Service.DISCOVERY):
+            yield _analytics_pacer(self.config).reserve()
+
+    def _braked(self, brake: Brake, call: Call[Any]) -> float:
+        if brake.held <= self.policy.max_retry_after:
+            return brake.reserve()
+        detail = "Adobe has asked this credential to wait, so nothing was sent"
+        raise AdobeRateLimitError(call.purpose, status=429, detail=detail, retry_after=brake.held)
+
+    def _answer(self, call: Call[T], response: httpx.Response, sent_at: datetime) -> T:
+        try:
+            return _read(call, response, sent_at)
+        except AdobeRateLimitError as error:
+            _brake(self.config, call.service).press(error.retry_after or self.policy.rate_limit_wait)
+            raise
 
     def _request(self, http: httpx.Client | httpx.AsyncClient, call: Call[Any]) -> httpx.Request:
         headers = {

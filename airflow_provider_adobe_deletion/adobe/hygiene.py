@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from airflow_provider_adobe_deletion.adobe.calls import Call, Flow, Reply, Service, checked_id, path_id
-from airflow_provider_adobe_deletion.adobe.errors import AdobeAPIError, AdobeNotFoundError, AdobeProtocolError
+from airflow_provider_adobe_deletion.adobe.errors import AdobeAPIError, AdobeProtocolError
 from airflow_provider_adobe_deletion.adobe.identities import CHUNK_SIZE, Chunk, PayloadFormat, checked_payload_format
 from airflow_provider_adobe_deletion.adobe.jobs import DeletionJob, JobKind, JobRef, JobState, parse_time
 
@@ -352,31 +352,15 @@ def list_flow(filters: Mapping[str, str] | None = None, *, max_pages: int = MAX_
     return (yield from walk(_pages(filters), max_pages=max_pages))
 
 
-def look_up(
-    workorder_ids: Sequence[str], since: datetime, *, now: datetime | None = None
-) -> Flow[dict[str, DeletionJob]]:
-    """Look several work orders up with as few requests as possible: through the list, then one by one.
+def orders_since(
+    since: datetime, *, max_pages: int, enough: Callable[[Mapping[str, DeletionJob]], bool]
+) -> Flow[tuple[DeletionJob, ...]]:
+    """Walk the list of the work orders since then until it is enough; for somebody who knows their ids.
 
-    :param since: when the first of them was submitted.
-    :return: the work orders by id. One that Adobe does not know is not in it.
+    :param max_pages: how many pages to read at the most.
+    :param enough: whether what was found so far will do.
     """
-    wanted = dict.fromkeys(workorder_ids)
-    found: dict[str, DeletionJob] = {}
-    if len(wanted) > 1:
-        listing = yield from _listed_unless_refused(
-            _pages(_window(since, now)),
-            # The list of a busy organisation is long; never ask more often than one by one.
-            max_pages=len(wanted),
-            enough=lambda jobs: wanted.keys() <= jobs.keys(),
-        )
-        found = {job.id: job for job in listing.jobs if job.id in wanted} if listing else {}
-    for workorder_id in wanted:
-        if workorder_id not in found:
-            try:
-                found[workorder_id] = yield get_work_order(workorder_id)
-            except AdobeNotFoundError:
-                continue
-    return found
+    return (yield from walk(_pages(_window(since, None)), max_pages=max_pages, enough=enough)).jobs
 
 
 def list_since(since: datetime, *, now: datetime | None = None) -> Flow[Listing]:

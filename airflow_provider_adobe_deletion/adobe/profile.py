@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -196,10 +196,50 @@ def list_jobs(cloud: str) -> Flow[JobList]:
 
     :param cloud: ``aws`` takes no query parameters and answers once.
     """
+    return (yield from _walk(cloud, _MAX_PAGES))
+
+
+def newest_jobs(
+    cloud: str, *, max_pages: int, enough: Callable[[Mapping[str, DeletionJob]], bool]
+) -> Flow[tuple[DeletionJob, ...]]:
+    """Walk the list where the newest jobs are, until it is enough; for somebody who knows the jobs' ids.
+
+    The newest generation has the newest jobs on the last page, and numbered pages, so it is read from there.
+
+    :param cloud: as for :func:`list_jobs`.
+    :param max_pages: how many pages to read at the most.
+    :param enough: whether what was found so far will do.
+    """
+    if cloud == "aws":
+        return (yield from _walk(cloud, 1)).jobs
+    first: JobPage = yield list_page(_numbered(0))
+    found = {job.id: job for job in first.jobs}
+    if type(first.next) is not int or first.total is None or first.total <= _PAGE_SIZE or enough(found):
+        if max_pages > 1 and first.next is not None and not enough(found):
+            return (yield from _walk(cloud, max_pages, enough)).jobs
+        return tuple(found.values())
+    last = (first.total - 1) // _PAGE_SIZE
+    for number in range(last, max(0, last - max_pages + 1), -1):
+        page: JobPage = yield list_page(_numbered(number))
+        found.update((job.id, job) for job in page.jobs)
+        if not page.jobs or enough(found):
+            break
+    return tuple(found.values())
+
+
+def _numbered(page: int) -> dict[str, str]:
+    return {"start": str(page), "limit": str(_PAGE_SIZE)}
+
+
+def _walk(
+    cloud: str,
+    max_pages: int,
+    enough: Callable[[Mapping[str, DeletionJob]], bool] = lambda found: False,
+) -> Flow[JobList]:
     found: dict[str, DeletionJob] = {}
-    params: dict[str, str] = {} if cloud == "aws" else {"start": "0", "limit": str(_PAGE_SIZE)}
+    params: dict[str, str] = {} if cloud == "aws" else _numbered(0)
     token: str | None = None
-    for number in range(1, _MAX_PAGES + 1):
+    for number in range(1, max_pages + 1):
         try:
             page: JobPage = yield list_page(params, token)
         except AdobeNotFoundError:
@@ -208,6 +248,8 @@ def list_jobs(cloud: str) -> Flow[JobList]:
             return JobList(tuple(found.values()), complete=False)
         new = [job for job in page.jobs if job.id not in found]
         found.update((job.id, job) for job in new)
+        if enough(found):
+            break
         if page.jobs and not new and token is None and number > 1 and isinstance(page.next, str):
             # Page numbers lead nowhere new; the documents put the opaque token into the path.
             params, token = {}, page.next
@@ -216,7 +258,7 @@ def list_jobs(cloud: str) -> Flow[JobList]:
         if not new or page.next is None or everything or cloud == "aws":
             return JobList(tuple(found.values()), complete=_complete(page, len(found), cloud))
         if isinstance(page.next, int):
-            params = {"start": str(page.next), "limit": str(_PAGE_SIZE)}
+            params = _numbered(page.next)
         elif token is not None:
             token = page.next
         else:

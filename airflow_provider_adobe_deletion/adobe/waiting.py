@@ -1,7 +1,8 @@
 """Waiting for jobs: every decision of it, once, for the worker, the sensor and the trigger.
 
 A :class:`WaitPlan` is small and plain, so that it can be stored; :func:`look` looks at each job once;
-:func:`wait` looks until the end or the deadline. Both are flows: they decide, the client sends and sleeps.
+:func:`wait` looks until the end or the deadline. Both are flows: they decide, the client sleeps and asks, in a
+triggerer for many waiters at once.
 """
 
 from __future__ import annotations
@@ -9,29 +10,23 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from airflow_provider_adobe_deletion.adobe.calls import Call, Flow, Pause, Reply
-from airflow_provider_adobe_deletion.adobe.errors import (
-    AdobeAPIError,
-    AdobeAuthError,
-    AdobeConfigError,
-    AdobeError,
-    AdobeInterruptedError,
-    AdobeNotFoundError,
-    AdobeRateLimitError,
-    AdobeServerError,
-    AdobeUnreachableError,
-)
+from airflow_provider_adobe_deletion.adobe.calls import Flow, Poll
+from airflow_provider_adobe_deletion.adobe.errors import AdobeAPIError, AdobeAuthError, AdobeError, AdobeNotFoundError
 from airflow_provider_adobe_deletion.adobe.jobs import DeletionJob, JobKind, JobRef, JobState
+from airflow_provider_adobe_deletion.adobe.lookup import is_outage
 
 log = logging.getLogger(__name__)
 
 _EVENT_VERSION = 1
 _GROWTH = 0.025
+# A look that comes a quarter early costs little where many waiters are answered together.
+_WELCOME_FROM = 0.75
+_SPREAD = 0.2
 # A new job may not be visible at once; how long is not documented. After that, 404 means removed.
 _VISIBLE_WITHIN = timedelta(minutes=2)
 _MISSES_UNTIL_GONE = 2
@@ -103,14 +98,32 @@ class WaitPlan:
         )
 
     def interval(self, now: datetime) -> float:
-        """Return the seconds until the next look: 2.5 % of the job's age, within the plan's bounds.
-
-        Up to a fifth is taken off at random, so that jobs submitted together are not polled together.
-        """
+        """Return the seconds until the next look: 2.5 % of the job's age, within the plan's bounds."""
         age = max(0.0, (now - self.submitted_at).total_seconds())
-        full = min(max(self.poll_interval, age * _GROWTH), max(self.max_poll_interval, self.poll_interval))
-        jittered = full * random.uniform(0.8, 1.0)  # noqa: S311
-        return max(0.0, min(jittered, (self.deadline - now).total_seconds()))
+        return min(max(self.poll_interval, age * _GROWTH), max(self.max_poll_interval, self.poll_interval))
+
+    def next_poll(self, refs: tuple[JobRef, ...], now: datetime, *, at_least: float = 0.0) -> Poll:
+        """Return the next look at some of the jobs, never past the deadline.
+
+        Up to a tenth of the interval is taken off at random, so that waits begun together drift apart.
+
+        :param at_least: how many seconds Adobe asked to be left alone.
+        """
+        interval = self.interval(now)
+        left = max(0.0, (self.deadline - now).total_seconds())
+        latest = min(max(interval * random.uniform(0.9, 1.0), at_least), left)  # noqa: S311
+        earliest = min(max(interval * _WELCOME_FROM, at_least), latest)
+        return Poll(refs, self.submitted_at, earliest, latest)
+
+    def first_poll(self, refs: tuple[JobRef, ...], now: datetime) -> Poll:
+        """Return the first look of a wait that is taken up, perhaps with thousands of others, and perhaps again.
+
+        It comes at a random moment of the first fifth of an interval: the others do not all ask at once, and an end
+        that fell into a restart is noticed soon.
+        """
+        left = max(0.0, (self.deadline - now).total_seconds())
+        spread = _SPREAD * self.interval(now)
+        return Poll(refs, self.submitted_at, 0.0, min(random.uniform(0.0, spread), left))  # noqa: S311
 
 
 @dataclass(frozen=True)
@@ -166,73 +179,48 @@ class Watch:
         self._refusal = ""
         self._asked_wait = 0.0
         self._credential_refused = False
+        self._looked = False
 
     def run(self) -> Flow[WaitResult | None]:
-        """Look until the end; or return ``None``, after a pause, when the credential was refused.
+        """Look until the end; or return ``None`` when the credential was refused.
 
         Then the connection may have been changed: look it up, and run on with a new client.
         """
         while True:
-            result = yield from self.look()
-            if result is not None:
+            refs, now = self._pending(), self._now()
+            if self._looked:
+                poll = self._plan.next_poll(refs, now, at_least=self._asked_wait)
+            else:
+                poll = self._plan.first_poll(refs, now)
+            result = yield from self._look(poll)
+            if result is not None or self._credential_refused:
                 return result
-            yield self.pause()
-            if self._credential_refused:
-                return None
 
     def look(self) -> Flow[WaitResult | None]:
-        """Look at each job that has not ended, and return the result if the wait is over."""
+        """Look at once at each job that has not ended, and return the result if the wait is over."""
+        return (yield from self._look(Poll(self._pending(), self._plan.submitted_at)))
+
+    def _look(self, poll: Poll) -> Flow[WaitResult | None]:
+        answers: Mapping[JobRef, DeletionJob | AdobeError] = yield poll
+        self._looked = True
         self._asked_wait = 0.0
         self._credential_refused = False
-        pending = [ref for ref in self._plan.refs if not self._has_ended(ref)]
-        orders = [ref for ref in pending if ref.kind is JobKind.WORK_ORDER]
-        if len(orders) > 1:
-            yield from self._look_at_orders(orders)
-            pending = [ref for ref in pending if ref.kind is not JobKind.WORK_ORDER]
-        for ref in pending:
-            yield from self._look_at(ref)
+        for ref in poll.refs:
+            answer = answers[ref]
+            if isinstance(answer, DeletionJob):
+                self._observe(ref, answer)
+            elif isinstance(answer, AdobeNotFoundError):
+                self._missing(ref)
+            else:
+                self._failed_look(ref, answer)
         return self._result()
 
-    def pause(self) -> Pause:
-        """Return the pause before the next look: what Adobe asks for, if that is longer; never past the deadline."""
-        now = self._now()
-        remaining = max(0.0, (self._plan.deadline - now).total_seconds())
-        return Pause(min(max(self._plan.interval(now), self._asked_wait), remaining))
+    def _pending(self) -> tuple[JobRef, ...]:
+        return tuple(ref for ref in self._plan.refs if not self._has_ended(ref))
 
     def _has_ended(self, ref: JobRef) -> bool:
         seen = self._seen.get(ref)
         return seen is not None and seen.state.terminal
-
-    def _look_at_orders(self, refs: list[JobRef]) -> Flow[None]:
-        """Look many work orders up together, through the list."""
-        from airflow_provider_adobe_deletion.adobe import hygiene
-
-        created = [job.created_at for job in self._seen.values() if job.created_at is not None]
-        since = min(created, default=self._plan.submitted_at)
-        try:
-            found = yield from hygiene.look_up([ref.id for ref in refs], since, now=self._now())
-        except AdobeConfigError:
-            raise
-        except AdobeError as error:
-            self._failed_look(refs[0], error)
-            return
-        for ref in refs:
-            if ref.id in found:
-                self._observe(ref, found[ref.id])
-            else:
-                self._missing(ref)
-
-    def _look_at(self, ref: JobRef) -> Flow[None]:
-        try:
-            job: DeletionJob = yield lookup(ref)
-        except AdobeNotFoundError:
-            self._missing(ref)
-        except AdobeConfigError:
-            raise
-        except AdobeError as error:
-            self._failed_look(ref, error)
-        else:
-            self._observe(ref, job)
 
     def _observe(self, ref: JobRef, job: DeletionJob) -> None:
         self._refusals.pop(ref, None)
@@ -297,58 +285,14 @@ def wait(plan: WaitPlan, now: Callable[[], datetime] = utc_now) -> Flow[WaitResu
     :raises AdobeConfigError: the connection lacks a field that looking needs.
     """
     watch = Watch(plan, now)
-    while True:
+    result = yield from watch.look()
+    while result is None:
         result = yield from watch.run()
-        if result is not None:
-            return result
-
-
-def lookup(ref: JobRef) -> Call[DeletionJob]:
-    """Return the call that looks ``ref`` up, and that takes an answer about another job for none."""
-    call = _lookup(ref)
-
-    def read(reply: Reply) -> DeletionJob:
-        job = call.read(reply)
-        ids = [job.id]
-        if ref.kind is JobKind.DATASET_EXPIRATION:
-            # Adobe takes the dataset's id as well, since a dataset has one expiration at a time.
-            ids.append(job.target.get("dataset_id", ""))
-        if ref.id.casefold() not in map(str.casefold, ids):
-            raise ValueError("it is about another job")
-        return job
-
-    return replace(call, read=read)
-
-
-def _lookup(ref: JobRef) -> Call[DeletionJob]:
-    if ref.kind is JobKind.PROFILE:
-        from airflow_provider_adobe_deletion.adobe import profile
-
-        return profile.get_job(ref.id)
-    if ref.kind is JobKind.DATA_REPAIR:
-        from airflow_provider_adobe_deletion.adobe import data_repair
-
-        return data_repair.get_job(ref.scope["report_suite_id"], ref.id)
-    if ref.kind is JobKind.WORK_ORDER:
-        from airflow_provider_adobe_deletion.adobe import hygiene
-
-        return hygiene.get_work_order(ref.id)
-    if ref.kind is JobKind.DATASET_EXPIRATION:
-        from airflow_provider_adobe_deletion.adobe import dataset_expiration
-
-        return dataset_expiration.get_expiration(ref.id)
-    raise ValueError(f"There is no look-up for jobs of kind {ref.kind.value}.")
+    return result
 
 
 def _label(ref: JobRef) -> str:
     return _LABELS[ref.kind]
-
-
-def is_outage(error: AdobeError) -> bool:
-    """Whether the look failed for a reason that passes by itself."""
-    if isinstance(error, AdobeAuthError):
-        return error.transient
-    return isinstance(error, AdobeUnreachableError | AdobeInterruptedError | AdobeServerError | AdobeRateLimitError)
 
 
 def _in_short(error: AdobeError) -> str:

@@ -15,6 +15,7 @@ from airflow.providers.common.compat.connection import get_async_connection, get
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
 from airflow_provider_adobe_deletion.adobe.calls import Flow
+from airflow_provider_adobe_deletion.adobe.channel import Channel
 from airflow_provider_adobe_deletion.adobe.client import AdobeClient, RetryPolicy
 from airflow_provider_adobe_deletion.adobe.config import AdobeConfig
 from airflow_provider_adobe_deletion.adobe.errors import AdobeConfigError, AdobeError
@@ -35,6 +36,14 @@ class _SharedClient:
 
 
 @dataclass
+class _SharedChannel:
+    """The connections of one credential and how many clients use them."""
+
+    channel: Channel
+    clients: int = 0
+
+
+@dataclass
 class _LookedUp:
     """A connection, and when it was looked up."""
 
@@ -48,10 +57,38 @@ class _LookedUp:
 
 @dataclass
 class _Shared:
-    """What the users of one event loop share: connections by id, and clients by what the connection says."""
+    """What the users of one event loop share: connections by id, clients by what the connection says, and pools."""
 
     connections: dict[str, _LookedUp] = field(default_factory=dict)
     clients: dict[AdobeConfig, _SharedClient] = field(default_factory=dict)
+    channels: dict[tuple[str, ...], _SharedChannel] = field(default_factory=dict)
+
+    def take(self, config: AdobeConfig) -> AdobeClient:
+        """Return the client for ``config``, which the caller must :meth:`leave`."""
+        if config not in self.clients:
+            held = self.channels.setdefault(
+                config.credential_key, _SharedChannel(Channel(config, on_secret=mask_secret))
+            )
+            held.clients += 1
+            self.clients[config] = _SharedClient(AdobeClient(config, on_secret=mask_secret, channel=held.channel))
+        shared = self.clients[config]
+        shared.users += 1
+        return shared.client
+
+    async def leave(self, config: AdobeConfig) -> None:
+        """Close what nobody uses any more."""
+        shared = self.clients[config]
+        shared.users -= 1
+        if shared.users:
+            return
+        del self.clients[config]
+        held = self.channels[config.credential_key]
+        held.clients -= 1
+        if not held.clients:
+            del self.channels[config.credential_key]
+        await shared.client.aclose()
+        if not held.clients:
+            await held.channel.aclose()
 
 
 _shared: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared] = WeakKeyDictionary()
@@ -99,9 +136,10 @@ class AdobeHook(BaseHook):
     async def aclient(self, place: Mapping[str, str] | None = None) -> AsyncIterator[AdobeClient]:
         """Yield a client for use on the running event loop.
 
-        All who use equal connections on the same loop at the same time share one client, and what is looked
-        up of a connection serves for a minute. The look-up does not block the loop. Nothing is shared between
-        different credentials. When the last user leaves, the client is closed.
+        All who use equal connections on the same loop at the same time share one client, which answers their
+        polls together; clients of one credential share ten HTTP connections, the token and the pace. Nothing is
+        shared between different credentials. When the last user leaves, all is closed. What is looked up of a
+        connection serves for a minute; the look-up does not block the loop.
 
         :param place: organisation, sandbox and company to keep to, whatever the connection says meanwhile; see
             :attr:`~airflow_provider_adobe_deletion.adobe.config.AdobeConfig.place`.
@@ -111,15 +149,10 @@ class AdobeHook(BaseHook):
         config = await self._looked_up(shared)
         if place:
             config = replace(config, **place)
-        used = shared.clients.setdefault(config, _SharedClient(AdobeClient(config, on_secret=mask_secret)))
-        used.users += 1
         try:
-            yield used.client
+            yield shared.take(config)
         finally:
-            used.users -= 1
-            if not used.users:
-                del shared.clients[config]
-                await used.client.aclose()
+            await shared.leave(config)
 
     def forget_connection(self) -> None:
         """Have the connection looked up anew by the next user on this loop, unless that has just been done."""

@@ -23,11 +23,11 @@ from airflow_provider_adobe_deletion.adobe.hygiene import (
     display_name_with_marker,
     find,
     list_since,
-    look_up,
     marker_of,
 )
 from airflow_provider_adobe_deletion.adobe.identities import Chunk, IdentitySource, Plan
-from airflow_provider_adobe_deletion.adobe.jobs import DeletionJob, JobState, newest
+from airflow_provider_adobe_deletion.adobe.jobs import DeletionJob, JobKind, JobRef, JobState, newest
+from airflow_provider_adobe_deletion.adobe.lookup import known
 from airflow_provider_adobe_deletion.adobe.quota import Shortage
 from airflow_provider_adobe_deletion.submission import Found
 from airflow_provider_adobe_deletion.submission_record import Identity, Record, Records, StateStore, SubmissionError
@@ -350,7 +350,7 @@ def survey(
             ids.setdefault(number, record.job.id)
     jobs: Mapping[int, DeletionJob] = {}
     if ids:
-        found = yield from look_up(list(ids.values()), identity.since)
+        found = yield from known([JobRef(JobKind.WORK_ORDER, order) for order in ids.values()], identity.since)
         jobs = {number: found[order] for number, order in ids.items() if order in found}
     listed = None
     # A store that a Clear has emptied is as good as none.

@@ -12,7 +12,8 @@ from airflow_provider_adobe_deletion import parameters
 from airflow_provider_adobe_deletion.adobe.calls import checked_id
 from airflow_provider_adobe_deletion.adobe.errors import AdobeConfigError, AdobeError
 from airflow_provider_adobe_deletion.adobe.jobs import JobKind, JobRef
-from airflow_provider_adobe_deletion.adobe.waiting import is_outage, utc_now
+from airflow_provider_adobe_deletion.adobe.lookup import is_outage
+from airflow_provider_adobe_deletion.adobe.waiting import utc_now
 from airflow_provider_adobe_deletion.outcome import DEFERRAL_GRACE, airflow_errors
 from airflow_provider_adobe_deletion.sensors.base import AdobeJobSensor
 from airflow_provider_adobe_deletion.triggers.quota import NEVER, REFUSED, ROOM, TIMED_OUT, AdobeQuotaTrigger

@@ -89,7 +89,8 @@ class AdobeJobTrigger(BaseTrigger):
                 self.log.warning("Connection %s cannot be used now: %s", self.adobe_conn_id, error)
                 if unusable >= plan.max_poll_failures or utc_now() >= plan.deadline:
                     return WaitResult(Outcome.REFUSED, tuple(ref.to_dict() for ref in plan.refs), str(error)[:200])
-                await asyncio.sleep(plan.interval(utc_now()))
+                left = max(0.0, (plan.deadline - utc_now()).total_seconds())
+                await asyncio.sleep(min(plan.interval(utc_now()), left))
             else:
                 if result is not None:
                     return result

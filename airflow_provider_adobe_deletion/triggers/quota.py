@@ -12,7 +12,8 @@ from airflow.providers.common.compat.sdk import AirflowException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_adobe_deletion.adobe.errors import AdobeError
-from airflow_provider_adobe_deletion.adobe.waiting import is_outage, utc_now
+from airflow_provider_adobe_deletion.adobe.lookup import is_outage
+from airflow_provider_adobe_deletion.adobe.waiting import utc_now
 from airflow_provider_adobe_deletion.triggers.deferral import dwell, hook_for
 
 ROOM = "room"

@@ -18,7 +18,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from airflow_provider_adobe_deletion.adobe import client as client_module
+from airflow_provider_adobe_deletion.adobe import channel as channel_module
 from airflow_provider_adobe_deletion.adobe import data_repair, profile
 from airflow_provider_adobe_deletion.adobe.auth import token_cache
 from airflow_provider_adobe_deletion.adobe.client import AdobeClient, RetryPolicy
@@ -362,7 +362,7 @@ class TestUnavailable:
     def test_ims_is_asked_again_and_the_service_once(
         self, drive: Driver, adobe: Any, connect: Any, monkeypatch: Any, trouble: dict[str, Any], call: Any
     ) -> None:
-        monkeypatch.setattr(client_module, "TIMEOUT", httpx.Timeout(5.0, read=0.1))
+        monkeypatch.setattr(channel_module, "TIMEOUT", httpx.Timeout(5.0, read=0.1))
         adobe.faults.add(Fault(path="/ims/", **trouble))
         if call is CREATE:
             assert drive.send(connect(), call).target == {"dataset_id": DATASET}
@@ -405,7 +405,7 @@ class TestUnavailable:
     )
     def test_those_who_wait_share_a_failure(self, adobe: Any, connect: Any, monkeypatch: Any, trouble: Any) -> None:
         fault = {"delay": 0.25} if trouble == "timeout" else {"delay": 0.05, **trouble}
-        monkeypatch.setattr(client_module, "TIMEOUT", httpx.Timeout(5.0, read=0.1))
+        monkeypatch.setattr(channel_module, "TIMEOUT", httpx.Timeout(5.0, read=0.1))
         adobe.faults.add(Fault(path="/ims/", times=None, **fault))
         client = connect(policy=ONCE)
 

@@ -18,10 +18,11 @@ from typing import Any
 import httpx
 import pytest
 
+from airflow_provider_adobe_deletion.adobe import channel as channel_module
 from airflow_provider_adobe_deletion.adobe import client as client_module
 from airflow_provider_adobe_deletion.adobe import data_repair, organisation, profile
 from airflow_provider_adobe_deletion.adobe.calls import Call, Flow, Pause, Reply, Service
-from airflow_provider_adobe_deletion.adobe.client import Pacer, RetryPolicy
+from airflow_provider_adobe_deletion.adobe.client import RetryPolicy
 from airflow_provider_adobe_deletion.adobe.errors import (
     AdobeAPIError,
     AdobeAuthError,
@@ -35,6 +36,7 @@ from airflow_provider_adobe_deletion.adobe.errors import (
     AdobeUnreachableError,
     AmbiguousOutcomeError,
 )
+from airflow_provider_adobe_deletion.adobe.pacing import Pacer
 from airflow_provider_adobe_deletion.adobe.profile import ProfileTarget
 from airflow_provider_adobe_deletion.simulator import AdobeSimulator, Fault
 from airflow_provider_adobe_deletion.simulator.state import DEV
@@ -54,7 +56,7 @@ ATTEMPTS = 5
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients give up reading after a tenth of a second instead of 70."""
-    monkeypatch.setattr(client_module, "TIMEOUT", httpx.Timeout(5.0, read=0.1))
+    monkeypatch.setattr(channel_module, "TIMEOUT", httpx.Timeout(5.0, read=0.1))
 
 
 def sent(adobe: AdobeSimulator, method: str | None = None) -> int:

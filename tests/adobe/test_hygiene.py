@@ -411,38 +411,6 @@ class TestList:
         assert (len(result.jobs), result.complete) == (300, False)
 
 
-class TestLookUp:
-    def test_through_the_list(self) -> None:
-        flow = hygiene.look_up(["DI-1", "DI-101"], NOW - timedelta(days=3), now=NOW)
-        found, asked = play(flow, page(range(100), 500), page(range(100, 200), 500))
-        assert list(found) == ["DI-1", "DI-101"]
-        assert asked[0].params == {"fromDate": "2024-06-11", "toDate": "2024-06-16", "page": "0", "limit": "100"}
-
-    def test_one_by_one_where_the_list_lacks_them(self) -> None:
-        flow = hygiene.look_up(["DI-1", "DI-500", "DI-501"], NOW)
-        found, asked = play(flow, page(range(100), 100), order(500, status="completed"), refusal(404))
-        assert {name: job.state for name, job in found.items()} == {
-            "DI-1": JobState.PENDING,
-            "DI-500": JobState.SUCCEEDED,
-        }
-        assert [call.path for call in asked[1:]] == ["/workorder/DI-500", "/workorder/DI-501"]
-
-    def test_never_more_pages_than_work_orders(self) -> None:
-        flow = hygiene.look_up(["DI-901", "DI-902"], NOW)
-        pages = [page(range(100), 900), page(range(100, 200), 900)]
-        found, asked = play(flow, *pages, order(901), order(902))
-        assert list(found) == ["DI-901", "DI-902"]
-        assert len(asked) == 4
-
-    def test_a_refused_filter(self) -> None:
-        found, _ = play(hygiene.look_up(["DI-1", "DI-2"], NOW), refusal(400), order(1), order(2))
-        assert list(found) == ["DI-1", "DI-2"]
-
-    def test_a_single_one(self) -> None:
-        found, asked = play(hygiene.look_up(["DI-1"], NOW), order(1))
-        assert (list(found), asked[0].path) == (["DI-1"], "/workorder/DI-1")
-
-
 class TestFind:
     NAME = "Nightly [adp-1a2b3c]"
 

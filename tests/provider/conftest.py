@@ -55,8 +55,8 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         client_module.AdobeClient,
         "__init__",
-        lambda self, config, *, on_secret=None, policy=None: original(
-            self, config, on_secret=on_secret, policy=policy or fast
+        lambda self, config, *, on_secret=None, policy=None, channel=None: original(
+            self, config, on_secret=on_secret, policy=policy or fast, channel=channel
         ),
     )
 

@@ -76,7 +76,7 @@ def quick(adobe, monkeypatch):
     adobe.settings.update(SETTINGS)
     # Orders of two identities, so that there are three of them.
     monkeypatch.setattr(identities.IdentityMapping.__init__, "__kwdefaults__", CHUNKS_OF_TWO)
-    monkeypatch.setattr("airflow_provider_adobe_deletion.adobe.client.Pacer.reserve", lambda self: 0.0)
+    monkeypatch.setattr("airflow_provider_adobe_deletion.adobe.pacing.Pacer.reserve", lambda self: 0.0)
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def quick(adobe):
 
 @pytest.fixture(autouse=True)
 def unpaced(monkeypatch):
-    monkeypatch.setattr("airflow_provider_adobe_deletion.adobe.client.Pacer.reserve", lambda self: 0.0)
+    monkeypatch.setattr("airflow_provider_adobe_deletion.adobe.pacing.Pacer.reserve", lambda self: 0.0)
 
 
 def repair(**kwargs: Any) -> AdobeDataRepairJobOperator:
