@@ -59,5 +59,9 @@ class Channel:
             await http.aclose()
 
     def _new(self) -> httpx.AsyncClient:
-        """Do what would hold the event loop up: load certificates, and set up proxies from the environment."""
-        return httpx.AsyncClient(**http_options(), auth=self._auth)
+        """Do what would hold the event loop up: import, and load certificates."""
+        from airflow_provider_adobe_deletion.adobe.transport import AiohttpTransport
+
+        options = http_options()
+        transport = AiohttpTransport(options["verify"], options["limits"])
+        return httpx.AsyncClient(transport=transport, timeout=options["timeout"], auth=self._auth)

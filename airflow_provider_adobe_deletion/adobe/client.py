@@ -168,6 +168,7 @@ class AdobeClient:
         self._channel = channel or Channel(config, on_secret)
         self._closes_channel = channel is None
         self._discovering = asyncio.Lock()
+        self._prepared: dict[Service, tuple[str, httpx.Headers]] = {}
         self._lists = Lists()
         self._board = Board(self, config.cloud, self._lists)
 
@@ -258,6 +259,7 @@ class AdobeClient:
         """Take the organisation's only Analytics company for the rest of this client's life."""
         company = choose_company(companies, self.config.org_id)
         self.config = replace(self.config, global_company_id=company.id)
+        self._prepared.clear()
 
     def _step(self, step: Step) -> Any:
         if isinstance(step, Pause):
@@ -332,16 +334,19 @@ class AdobeClient:
             raise
 
     def _request(self, http: httpx.Client | httpx.AsyncClient, call: Call[Any]) -> httpx.Request:
-        headers = {
-            "Accept": "application/json",
-            "Content-Type": "application/json",
-            "User-Agent": f"airflow-provider-adobe-deletion/{__version__}",
-            "x-api-key": self.config.client_id,
-            **_service_headers(self.config, call.service),
-        }
+        """Make a request; what is the same for every call of a service is made once."""
+        if call.service not in self._prepared:
+            self._prepared[call.service] = _base_url(self.config, call.service), _headers(self.config, call.service)
+        base, headers = self._prepared[call.service]
         content = call.body if isinstance(call.body, bytes | None) else json.dumps(call.body).encode()
-        url = _base_url(self.config, call.service) + call.path
-        return http.build_request(call.method, url, params=dict(call.params), content=content, headers=headers)
+        return httpx.Request(
+            call.method,
+            base + call.path,
+            params=dict(call.params) or None,
+            headers=headers,
+            content=content,
+            extensions={"timeout": http.timeout.as_dict()},
+        )
 
 
 def _base_url(config: AdobeConfig, service: Service) -> str:
@@ -356,6 +361,19 @@ def _base_url(config: AdobeConfig, service: Service) -> str:
             return f"{config.platform_url}/data/core/ups"
         case Service.SANDBOX:
             return f"{config.platform_url}/data/foundation/sandbox-management"
+
+
+def _headers(config: AdobeConfig, service: Service) -> httpx.Headers:
+    return httpx.Headers(
+        {
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip, deflate",
+            "Content-Type": "application/json",
+            "User-Agent": f"airflow-provider-adobe-deletion/{__version__}",
+            "x-api-key": config.client_id,
+            **_service_headers(config, service),
+        }
+    )
 
 
 def _service_headers(config: AdobeConfig, service: Service) -> dict[str, str]:
