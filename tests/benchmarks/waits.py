@@ -25,6 +25,8 @@ from typing import Any
 
 import httpx
 
+from tests.benchmarks.peers import installed
+
 PEERS = ("apache-airflow-providers-databricks", "apache-airflow-providers-dbt-cloud")
 HERE = Path(__file__).parent
 SINGLY, TOGETHER = "ours, each by itself", "ours, one list"
@@ -49,22 +51,6 @@ def served(command: list[str]) -> Iterator[str]:
     finally:
         process.kill()
         process.wait()
-
-
-def peers(folder: Path) -> Path:
-    """Install the peers and return their interpreter."""
-    python = folder / "peers" / "bin" / "python"
-    airflow = subprocess.run(
-        [sys.executable, "-c", "import importlib.metadata as m; print(m.version('apache-airflow'))"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
-    subprocess.run(["uv", "venv", "--quiet", "--python", sys.executable, str(folder / "peers")], check=True)
-    subprocess.run(
-        ["uv", "pip", "install", "--quiet", "--python", str(python), f"apache-airflow=={airflow}", *PEERS], check=True
-    )
-    return python
 
 
 def create_jobs(connection: dict[str, Any], count: int) -> list[str]:
@@ -245,7 +231,7 @@ def main() -> int:
     parser.add_argument("--peers", help="an interpreter that has the peers, instead of installing them")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        python = Path(options.peers) if options.peers else peers(Path(folder))
+        python = Path(options.peers) if options.peers else installed(Path(folder), *PEERS)
         return report({**measure_ours(options), **measure_peers(options, python)}, options)
 
 
