@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
+from contextlib import aclosing
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -24,6 +26,11 @@ def http_options() -> dict[str, Any]:
     return {"verify": _tls(), "timeout": TIMEOUT, "limits": LIMITS}
 
 
+def timeout() -> dict[str, float | None]:
+    """Return the timeouts of one exchange, as httpx's requests carry them."""
+    return TIMEOUT.as_dict()
+
+
 @lru_cache(maxsize=1)
 def _tls() -> ssl.SSLContext:
     """Return the process's TLS context: loading the certificates takes tens of milliseconds."""
@@ -39,29 +46,44 @@ class Channel:
 
     def __init__(self, config: AdobeConfig, on_secret: Callable[[str], None] | None = None) -> None:
         self._auth = AdobeAuth(config, on_secret)
-        self._http: httpx.AsyncClient | None = None
+        self._transport: httpx.AsyncBaseTransport | None = None
         self._opening = asyncio.Lock()
-        # The pool's own queue takes time quadratic in its length, so callers queue before it.
-        self.gate = asyncio.Semaphore(CONNECTIONS)
+        # Callers queue here rather than in the pool, first come, first served.
+        self._gate = asyncio.Semaphore(CONNECTIONS)
 
-    async def open(self) -> httpx.AsyncClient:
-        """Return the pool."""
-        if self._http is None:
-            async with self._opening:
-                if self._http is None:
-                    self._http = await asyncio.to_thread(self._new)
-        return self._http
+    async def send(self, request: httpx.Request) -> tuple[httpx.Response, datetime]:
+        """Send a request as ``httpx.AsyncClient`` does, but for cookies and a log line each time.
+
+        :return: the answer, and when the request was sent.
+        :raises httpx.HTTPError: the exchange broke.
+        """
+        transport = self._transport or await self._open()
+        async with self._gate:
+            sent_at = datetime.now(UTC)
+            async with aclosing(self._auth.async_auth_flow(request)) as flow:
+                step = await anext(flow)
+                while True:
+                    response = await transport.handle_async_request(step)
+                    try:
+                        step = await flow.asend(response)
+                    except StopAsyncIteration:
+                        return response, sent_at
 
     async def aclose(self) -> None:
         """Close the connections; the next user opens new ones."""
-        if self._http is not None:
-            http, self._http = self._http, None
-            await http.aclose()
+        if self._transport is not None:
+            transport, self._transport = self._transport, None
+            await transport.aclose()
 
-    def _new(self) -> httpx.AsyncClient:
-        """Do what would hold the event loop up: import, and load certificates."""
-        from airflow_provider_adobe_deletion.adobe.transport import AiohttpTransport
+    async def _open(self) -> httpx.AsyncBaseTransport:
+        async with self._opening:
+            if self._transport is None:
+                self._transport = await asyncio.to_thread(_new_transport)
+            return self._transport
 
-        options = http_options()
-        transport = AiohttpTransport(options["verify"], options["limits"])
-        return httpx.AsyncClient(transport=transport, timeout=options["timeout"], auth=self._auth)
+
+def _new_transport() -> httpx.AsyncBaseTransport:
+    """Do what would hold the event loop up: import, and load certificates."""
+    from airflow_provider_adobe_deletion.adobe.transport import AiohttpTransport
+
+    return AiohttpTransport(_tls(), LIMITS)

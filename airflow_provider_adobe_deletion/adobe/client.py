@@ -39,7 +39,7 @@ from airflow_provider_adobe_deletion import __version__
 from airflow_provider_adobe_deletion.adobe.auth import TOKEN_REQUEST, AdobeAuth
 from airflow_provider_adobe_deletion.adobe.board import Board
 from airflow_provider_adobe_deletion.adobe.calls import Call, Flow, Pause, Poll, Reply, Service, Step
-from airflow_provider_adobe_deletion.adobe.channel import Channel, http_options
+from airflow_provider_adobe_deletion.adobe.channel import Channel, http_options, timeout
 from airflow_provider_adobe_deletion.adobe.config import AdobeConfig
 from airflow_provider_adobe_deletion.adobe.data_repair import Company, choose_company, discover
 from airflow_provider_adobe_deletion.adobe.errors import (
@@ -169,6 +169,7 @@ class AdobeClient:
         self._closes_channel = channel is None
         self._discovering = asyncio.Lock()
         self._prepared: dict[Service, tuple[str, httpx.Headers]] = {}
+        self._brakes: dict[Service, Brake] = {}
         self._lists = Lists()
         self._board = Board(self, config.cloud, self._lists)
 
@@ -193,8 +194,18 @@ class AdobeClient:
             async with self._discovering:
                 if not self.config.global_company_id:
                     self._use_company(await self.asend(discover()))
-        http = await self._channel.open()
-        result: T = await AsyncRetrying(sleep=asyncio.sleep, **self._retrying(call))(self._aexchange, http, call)
+        try:
+            return await self._aexchange(call)
+        except AdobeError as error:
+            failed = [error]
+
+        async def again() -> T:
+            # Only what has failed once is worth the machinery; its first attempt is the one that was made.
+            if failed:
+                raise failed.pop()
+            return await self._aexchange(call)
+
+        result: T = await AsyncRetrying(sleep=asyncio.sleep, **self._retrying(call))(again)
         return result
 
     def run(self, flow: Flow[T]) -> T:
@@ -293,26 +304,26 @@ class AdobeClient:
             call.before_send()
         sent_at = datetime.now(UTC)
         try:
-            response = http.send(self._request(http, call))
+            response = http.send(self._request(call))
         except httpx.HTTPError as error:
             raise _broken(call, error, sent_at) from error
         return self._answer(call, response, sent_at)
 
-    async def _aexchange(self, http: httpx.AsyncClient, call: Call[T]) -> T:
+    async def _aexchange(self, call: Call[T]) -> T:
         for wait in self._waits(call):
             await asyncio.sleep(wait)
         sent_at = datetime.now(UTC)
         try:
-            async with self._channel.gate:
-                sent_at = datetime.now(UTC)
-                response = await http.send(self._request(http, call))
+            response, sent_at = await self._channel.send(self._request(call))
         except httpx.HTTPError as error:
             raise _broken(call, error, sent_at) from error
         return self._answer(call, response, sent_at)
 
     def _waits(self, call: Call[Any]) -> Iterator[float]:
         """Yield the seconds to wait before the call may start; a 429 in the meantime prolongs that."""
-        brake = _brake(self.config, call.service)
+        brake = self._brakes.get(call.service) or self._brakes.setdefault(
+            call.service, _brake(self.config, call.service)
+        )
         while wait := self._braked(brake, call):
             yield wait
             if not brake.held:
@@ -333,7 +344,7 @@ class AdobeClient:
             _brake(self.config, call.service).press(error.retry_after or self.policy.rate_limit_wait)
             raise
 
-    def _request(self, http: httpx.Client | httpx.AsyncClient, call: Call[Any]) -> httpx.Request:
+    def _request(self, call: Call[Any]) -> httpx.Request:
         """Make a request; what is the same for every call of a service is made once."""
         if call.service not in self._prepared:
             self._prepared[call.service] = _base_url(self.config, call.service), _headers(self.config, call.service)
@@ -345,7 +356,7 @@ class AdobeClient:
             params=dict(call.params) or None,
             headers=headers,
             content=content,
-            extensions={"timeout": http.timeout.as_dict()},
+            extensions={"timeout": timeout()},
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.request import getproxies
 
 import aiohttp
 import httpx
@@ -36,7 +37,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 request.method,
                 # Ids and tokens go out exactly as they were encoded.
                 URL(str(request.url), encoded=True),
-                headers=request.headers,
+                headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw],
+                skip_auto_headers=("Accept-Encoding", "Content-Type", "User-Agent"),
                 data=await request.aread() or None,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(
@@ -64,7 +66,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 cookie_jar=aiohttp.DummyCookieJar(),
                 max_field_size=_LONGEST_HEADER,
                 max_line_size=_LONGEST_HEADER,
-                trust_env=True,
+                # With it, aiohttp reads the environment and a .netrc in threads, for each request.
+                trust_env=bool(getproxies()),
             )
             # Whether and how often a request is repeated is decided in one place, which is not this.
             self._opened._retry_connection = False
