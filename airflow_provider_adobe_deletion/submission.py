@@ -209,11 +209,18 @@ class Submission:
             return None
         log.info("No record of an earlier try; searching Adobe for %s since %s.", work.what, mine.since)
         job = yield from self._search(work, mine.since, (), self._now(), patient=True)
-        if job is None or (job.state in _ENDED_BADLY and self._repeats_failed(None)):
+        if job is None:
             return None
-        if self._on_clear == RESUBMIT and mine.cleared and mine.first_of_generation:
+        if job.state in _ENDED_BADLY and self._repeats_failed(None):
+            _log_replaced(job)
+            return None
+        newly_cleared = mine.cleared and mine.first_of_generation
+        if self._on_clear == RESUBMIT and newly_cleared:
             _refuse_active(job)
             return None
+        if newly_cleared:
+            # Without a record, this job cannot be told from one of another submission_key.
+            _log_returned(job, "on_clear='resubmit'")
         return self._adopt(work, job, None)
 
     def _retried(self, work: Work, record: Record) -> Flow[Submitted | None]:
@@ -236,12 +243,8 @@ class Submission:
                 _refuse_active(job)
             return None
         earlier = yield from self._resume(work, record)
-        if earlier is not None and earlier.job.state is JobState.SUCCEEDED:
-            log.info(
-                "%s had already succeeded before the task was cleared, so its result is returned and nothing new is "
-                "submitted. To submit once more, use on_clear='resubmit' or another submission_key.",
-                earlier.job.id,
-            )
+        if earlier is not None:
+            _log_returned(earlier.job, "on_clear='resubmit' or another submission_key")
         return earlier
 
     def _resume(self, work: Work, record: Record) -> Flow[Submitted | None]:
@@ -249,7 +252,7 @@ class Submission:
         if job is None:
             return None
         if job.state is JobState.FAILED and self._repeats_failed(record.generation):
-            log.warning("Earlier job %s has failed (%s); submitting a new one.", job.id, job.status)
+            _log_replaced(job)
             return None
         if job.state is JobState.GONE:
             if record.generation != self._identity.generation:
@@ -459,6 +462,20 @@ class Submission:
 def _refuse_active(job: DeletionJob) -> None:
     if not job.state.terminal:
         raise Blocked(job, "on_clear='resubmit' submits a new job once the earlier one has ended")
+
+
+def _log_replaced(job: DeletionJob) -> None:
+    log.warning("Earlier job %s has failed (%s); submitting a new one.", job.id, job.status)
+
+
+def _log_returned(job: DeletionJob, otherwise: str) -> None:
+    if job.state is JobState.SUCCEEDED:
+        log.info(
+            "%s had already succeeded before the task was cleared, so its result is returned and nothing new is "
+            "submitted. To submit once more, use %s.",
+            job.id,
+            otherwise,
+        )
 
 
 def _pick(work: Work, candidates: list[DeletionJob]) -> DeletionJob:
