@@ -63,6 +63,10 @@ class ChangedInputError(SubmissionError):
     """What is to be submitted is not what this task submitted, or tried to, before."""
 
 
+class NotTakenError(AdobeError):
+    """Adobe has lost several requests in a row, and each counts as never taken. A later one may get through."""
+
+
 class Blocked(Exception):
     """Another job must end first; wait for it and come again."""
 
@@ -186,6 +190,7 @@ class Submission:
         """Return the job of this submission: the one that exists, or else a new one.
 
         :raises SubmissionError: nothing was submitted and a person must decide.
+        :raises NotTakenError: Adobe lost the request, several times; it may be tried again later.
         :raises Blocked: an earlier job must end first.
         :raises AdobeError: Adobe refused, or could not be asked; nothing more was submitted.
         """
@@ -340,8 +345,11 @@ class Submission:
                 self._records.save(replace(record, job=job.ref, ours=ours))
                 return Submitted(job, record.at, ours)
             unresolved = record
-            log.info("Submitting again (attempt %d).", number + 1)
-        raise IndeterminateError(_advice(work, began))
+            log.info("Request %d of at most %d left no job.", number, _POSTS_PER_RUN)
+        raise NotTakenError(
+            f"Adobe was asked {_POSTS_PER_RUN} times for {work.what}. Each time the answer was lost, and no job was to "
+            "be seen once the settle time had passed. A retry looks again, and goes on."
+        )
 
     def _unresolved(self, before: Record | None) -> Record | None:
         """Return the record of an attempt of this generation that left no job, if that is how the last try ended."""

@@ -518,7 +518,7 @@ class TestGuards:
         store = MemoryStore()
         adobe.faults.add(Fault(method="POST", path="/job", when="before", status=503))
         monkeypatch.setattr("airflow_provider_adobe_deletion.submission._POSTS_PER_RUN", 1)
-        with pytest.raises(AirflowFailException, match="unknown whether"):
+        with pytest.raises(AirflowException, match="A retry looks again"):
             repair(max_server_calls=10_000).execute(make_context(store=store, max_tries=1))
         with pytest.raises(AirflowFailException, match="more than max_server_calls allows"):
             repair(max_server_calls=9_999, retries=1).execute(make_context(store=store, max_tries=1, try_number=2))

@@ -183,6 +183,18 @@ class TestSubmitsOnce:
         between = [entry for entry in adobe.journal if posts(adobe)[0].time < entry.time < posts(adobe)[1].time]
         assert len([entry for entry in between if entry.method == "GET"]) >= 3
 
+    def test_a_long_outage_is_not_the_end_of_a_task_that_has_retries_left(self, adobe, make_context):
+        adobe.faults.add(Fault(method="POST", path="/system/jobs", when="before", status=503, times=3))
+        store = MemoryStore()
+        with pytest.raises(
+            AirflowException, match="asked 3 times for a Profile delete job.* A retry looks again"
+        ) as told:
+            operator(retries=1).execute(make_context(store=store, max_tries=1))
+        assert not isinstance(told.value, AirflowFailException)
+        job_id = operator(retries=1).execute(make_context(store=store, max_tries=1, try_number=2))
+        assert [job["id"] for job in adobe.jobs()] == [job_id]
+        assert [entry.status for entry in posts(adobe)] == [503, 503, 503, 200]
+
     def test_on_ambiguous_fail_leaves_it_to_a_person(self, adobe, make_context):
         adobe.faults.add(Fault(method="POST", path="/system/jobs", when="before", status=503))
         with pytest.raises(AirflowFailException, match="unknown whether Adobe has .* Look for it at Adobe"):
