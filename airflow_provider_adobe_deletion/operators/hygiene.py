@@ -270,6 +270,7 @@ class AdobeHygieneWorkOrderOperator(AdobeDeletionOperator):
             self._progress = Progress(
                 orders.stamp, {number: (entry.job.id, entry.at) for number, entry in submitted.items()}
             )
+            self._waiting_for = tuple(entry.job.id for entry in submitted.values())
         return [submitted[number] for number in orders.numbers]
 
     def _refuse_change(self, orders: Orders) -> None:

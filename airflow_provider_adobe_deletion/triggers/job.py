@@ -67,15 +67,18 @@ class AdobeJobTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """Leave the jobs alone and log them, or remove them where that was asked for."""
-        ids = ", ".join(ref.id for ref in WaitPlan.from_dict(self.plan).refs)
         if not self.remove_on_kill:
-            self.log.info("No longer waiting; at Adobe nothing was cancelled: %s.", ids)
+            self.log.info("No longer waiting; at Adobe nothing was cancelled: %s.", self._ids)
             return
         removal = asyncio.ensure_future(self._remove())
         _removals.add(removal)
         removal.add_done_callback(_removals.discard)
         # The triggerer cancels this coroutine after about a second; the removal goes on.
         await asyncio.shield(removal)
+
+    @property
+    def _ids(self) -> str:
+        return ", ".join(ref.id for ref in WaitPlan.from_dict(self.plan).refs)
 
     async def _wait(self, plan: WaitPlan) -> WaitResult:
         hook = await hook_for(self.adobe_conn_id)
@@ -103,14 +106,14 @@ class AdobeJobTrigger(BaseTrigger):
         try:
             state = await asyncio.to_thread(current_state, self.task_instance)
         except Exception as error:
-            self.log.warning("The task's state is unknown, so nothing is removed: %s", type(error).__name__)
+            self.log.warning("The task's state is unknown (%s), so %s stays.", type(error).__name__, self._ids)
             return
         if state not in ENDED:
-            self.log.info("The task is %s, so nothing is removed.", state)
+            self.log.info("The task is %s, so at Adobe nothing is removed: %s.", state, self._ids)
             return
         plan = WaitPlan.from_dict(self.plan)
         if utc_now() >= plan.deadline:
-            self.log.info("The wait was over by itself, so nothing is removed.")
+            self.log.info("The wait was over by itself, so at Adobe nothing is removed: %s.", self._ids)
             return
         hook = await hook_for(self.adobe_conn_id)
         async with hook.aclient(self.place) as client:

@@ -44,3 +44,7 @@ class AdobeMomentTrigger(BaseTrigger):
             await asyncio.sleep(min(remaining, _SLICE))
         await dwell(started)
         yield TriggerEvent(self.payload)  # type: ignore[no-untyped-call]
+
+    async def on_kill(self) -> None:
+        """Log what the task has done so far, none of which this undoes."""
+        self.log.info("No longer waiting for %s; at Adobe nothing was cancelled: %s.", self.moment, self.payload)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_adobe_deletion.adobe import client as client_module
+from airflow_provider_adobe_deletion.adobe import identities
 from airflow_provider_adobe_deletion.adobe.client import RetryPolicy
 
 DATASET = "5c802d3cd83fc114b741c4b5"
@@ -88,3 +89,16 @@ def make_context() -> Callable[..., dict[str, Any]]:
         return {"ti": ti, "dag_run": run, **({"task_state_store": store} if store is not None else {})}
 
     return make
+
+
+@pytest.fixture
+def slow_jobs(adobe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make jobs that take a minute of the simulated clock, unlimited rates, and orders of two identities."""
+    adobe.settings.profile_seconds = (1.0, 60.0)
+    adobe.settings.repair_seconds = 60.0
+    adobe.settings.workorder_seconds = (1.0, 2.0, 3.0, 60.0)
+    adobe.settings.profile_duplicate_422 = "never"
+    adobe.settings.small_order_limit = None
+    adobe.settings.analytics_rate_limit = False
+    monkeypatch.setattr("airflow_provider_adobe_deletion.adobe.pacing.Pacer.reserve", lambda self: 0.0)
+    monkeypatch.setattr(identities.IdentityMapping.__init__, "__kwdefaults__", {"on_bad_row": "fail", "chunk_size": 2})

@@ -4,112 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
 
-from airflow_provider_adobe_deletion.adobe import identities
-from airflow_provider_adobe_deletion.operators.data_repair import AdobeDataRepairJobOperator
-from airflow_provider_adobe_deletion.operators.hygiene import AdobeHygieneWorkOrderOperator
-from airflow_provider_adobe_deletion.operators.profile import AdobeProfileDeleteJobOperator
 from airflow_provider_adobe_deletion.task_state import identity
 
-from .conftest import DATASET, MemoryStore
+from .conftest import DATASET
+from .services import SECONDS, SUITE, Task, every_memory, every_service, ids
 
 pytestmark = pytest.mark.usefixtures("short_waits", "slow_jobs")
-
-SUITE = "examplersid"
-RETRIES = 3
-COMMON = {"task_id": "t", "retries": RETRIES, "poll_interval": 0.05, "wait_for_completion": False}
-OPERATORS: dict[str, Callable[..., Any]] = {
-    "profile": lambda **kwargs: AdobeProfileDeleteJobOperator(dataset_id=DATASET, **COMMON, **kwargs),
-    "repair": lambda **kwargs: AdobeDataRepairJobOperator(
-        report_suite_id=SUITE,
-        date_range_start="2026-08-01",
-        date_range_end="2026-08-02",
-        job_definition={"variables": {"ipaddress": {"action": "delete"}}},
-        **COMMON,
-        **kwargs,
-    ),
-    "orders": lambda **kwargs: AdobeHygieneWorkOrderOperator(
-        dataset_id=DATASET,
-        identities={"email": [f"person{number}@example.com" for number in range(6)]},
-        display_name="n",
-        **COMMON,
-        **kwargs,
-    ),
-}
-SECONDS = 60.0
-every_service = pytest.mark.parametrize("service", OPERATORS)
-every_memory = pytest.mark.parametrize("memory", ["kept", "emptied", "none"])
-"""Airflow 3.3 keeps task state over a Clear, later versions may empty it, and earlier ones have none."""
-
-
-@pytest.fixture
-def slow_jobs(adobe, monkeypatch):
-    adobe.settings.profile_seconds = (1.0, SECONDS)
-    adobe.settings.repair_seconds = SECONDS
-    adobe.settings.workorder_seconds = (1.0, 2.0, 3.0, SECONDS)
-    adobe.settings.profile_duplicate_422 = "never"
-    adobe.settings.small_order_limit = None
-    adobe.settings.analytics_rate_limit = False
-    monkeypatch.setattr("airflow_provider_adobe_deletion.adobe.pacing.Pacer.reserve", lambda self: 0.0)
-    # Orders of two identities, so that there are three of them.
-    monkeypatch.setattr(identities.IdentityMapping.__init__, "__kwdefaults__", {"on_bad_row": "fail", "chunk_size": 2})
-
-
-class Task:
-    """One task instance over its tries and clears."""
-
-    def __init__(self, make_context: Callable[..., dict[str, Any]], service: str, memory: str) -> None:
-        self._make_context = make_context
-        self._make = OPERATORS[service]
-        self._memory = memory
-        self._store = None if memory == "none" else MemoryStore()
-        self._tries, self._max_tries = 0, RETRIES
-        self._run_after: datetime | None = None
-
-    def try_it(self, **kwargs: Any) -> list[str]:
-        """Run the next try and return the ids of its jobs."""
-        self._tries += 1
-        result = self._make(**kwargs).execute(self.context())
-        return result if isinstance(result, list) else [result]
-
-    def deferred(self, **kwargs: Any) -> TaskDeferred:
-        """Run the next try up to its deferral."""
-        with pytest.raises(TaskDeferred) as caught:
-            self.try_it(deferrable=True, **kwargs)
-        return caught.value
-
-    def resume(self, pause: TaskDeferred, event: Any, **kwargs: Any) -> list[str]:
-        """Go on with the try that was deferred."""
-        result = getattr(self._make(deferrable=True, **kwargs), pause.method_name)(self.context(), event)
-        return result if isinstance(result, list) else [result]
-
-    def context(self) -> dict[str, Any]:
-        """Return the try's context: Airflow sets the run's start anew when a task of it is cleared."""
-        context = self._make_context(store=self._store, try_number=self._tries, max_tries=self._max_tries)
-        self._run_after = self._run_after or context["dag_run"].run_after
-        context["dag_run"].run_after = self._run_after
-        return context
-
-    def clear(self) -> None:
-        """Do to the task what Airflow does when a user clears it."""
-        self._max_tries = self._tries + RETRIES
-        if self._memory == "emptied":
-            self._store = MemoryStore()
 
 
 @pytest.fixture
 def task(make_context, service, memory):
     return Task(make_context, service, memory)
-
-
-def ids(adobe) -> list[str]:
-    return [str(job["id"]) for job in adobe.jobs()]
 
 
 def fail(adobe, make_context, service: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,6 +31,7 @@ class Adobe:
         self.began = self.now
         self.visible = visible
         self.created = 0
+        self.pauses: list[float] = []
 
     def find(self, since: datetime) -> Any:
         yield from ()
@@ -56,6 +58,7 @@ class Adobe:
             while True:
                 step = next(flow)
                 assert isinstance(step, Pause)
+                self.pauses.append(step.seconds)
                 self.now += timedelta(seconds=step.seconds)
         except StopIteration as end:
             return end.value
@@ -84,3 +87,36 @@ def test_or_it_is_the_answer_where_a_new_one_is_somebody_s_decision() -> None:
     adobe = Adobe(failed=(0, job("failed", JobState.FAILED)))
     assert retried(adobe, resubmit_failed=False).job.id == "failed"
     assert adobe.created == 0
+
+
+def test_the_waits_between_looks_grow_until_the_settle_time_has_passed() -> None:
+    adobe = Adobe()
+    assert retried(adobe).job.id == "new1"
+    assert adobe.pauses[:4] == [5, 10, 20, 40]
+    assert max(adobe.pauses) <= 60
+    assert sum(adobe.pauses) == 180
+
+
+def test_three_looks_are_the_least_however_long_ago_the_request_was() -> None:
+    adobe = Adobe(late=(4.0, job("late", JobState.RUNNING)))
+    attempted = {"at": START.isoformat(), "sent_at": START.isoformat(), "known": [], "job": None, "ours": True}
+    record = {"generation": 3, "fingerprint": {"target": "x"}, "previous": [], "sealed": None, "refused": False}
+    identity = Identity("d", "r", "t", -1, None, 3, False, False, False, START)
+    store = OneRecord(attempted | record)
+    submitted = adobe.run(Submission(identity, store, None, now=lambda: adobe.now).obtain(adobe))
+    assert submitted.job.id == "late"
+    assert adobe.created == 0
+
+
+class OneRecord:
+    """A task state store that holds one record."""
+
+    def __init__(self, record: dict[str, Any]) -> None:
+        name = hashlib.sha256(b"").hexdigest()[:16]
+        self.value: Any = {"version": 1, "records": {name: record}}
+
+    def get(self, key: str) -> Any:
+        return self.value
+
+    def set(self, key: str, value: dict[str, Any]) -> None:
+        self.value = value
