@@ -37,6 +37,7 @@ class LocalAirflow:
     :param dags_folder: where the DAG files are.
     :param environment: more environment variables, such as ``AIRFLOW_CONN_ADOBE_DEFAULT``.
     :param arguments: more command-line arguments, by component.
+    :param more: more components, by name, as command-line arguments.
     """
 
     def __init__(
@@ -44,10 +45,12 @@ class LocalAirflow:
         dags_folder: Path,
         environment: Mapping[str, str] | None = None,
         arguments: Mapping[str, list[str]] | None = None,
+        more: Mapping[str, list[str]] | None = None,
     ) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="airflow-"))
         self.url = f"http://127.0.0.1:{_free_port()}"
         self._environment = _environment(self.home, self.url, dags_folder) | dict(environment or {})
+        self._commands = COMMANDS | dict(more or {})
         self._arguments = dict(arguments or {})
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._http = httpx.Client(base_url=self.url, timeout=30)
@@ -56,7 +59,7 @@ class LocalAirflow:
     def __enter__(self) -> Self:
         try:
             self.airflow("db", "migrate")
-            for component in COMMANDS:
+            for component in self._commands:
                 self.start(component)
             self._wait_until_healthy()
         except BaseException:
@@ -88,7 +91,7 @@ class LocalAirflow:
         """Start one component in a process group of its own."""
         with (self.home / f"{component}.log").open("ab") as log:
             self._processes[component] = subprocess.Popen(
-                [sys.executable, "-m", "airflow", *COMMANDS[component], *self._arguments.get(component, [])],
+                [sys.executable, "-m", "airflow", *self._commands[component], *self._arguments.get(component, [])],
                 env=self._environment,
                 start_new_session=True,
                 stdout=log,

@@ -1,0 +1,1 @@
+"""Kill everything that can be killed, at random, and count what was submitted."""
