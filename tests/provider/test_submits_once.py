@@ -13,7 +13,7 @@ from airflow_provider_adobe_deletion.simulator import Fault
 from airflow_provider_adobe_deletion.submission import Submission
 from airflow_provider_adobe_deletion.task_state import identity
 
-from .conftest import DATASET
+from .conftest import DATASET, MemoryStore
 from .services import PEOPLE, SECONDS, SUITE, Task, every_service, ids, operator, posts
 
 pytestmark = pytest.mark.usefixtures("short_waits", "slow_jobs")
@@ -121,6 +121,28 @@ class TestARetry:
         assert result == created[half:]
         for older, newer in zip(created[:half], created[half:], strict=True):
             assert f"adopting {newer}. The others: {older}." in caplog.text
+
+
+class Fenced(MemoryStore):
+    """What Airflow does to a try that it has given up: it refuses to write, from a certain moment on."""
+
+    def __init__(self, writes: int) -> None:
+        super().__init__()
+        self._writes = writes
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        if self._writes == 0:
+            raise RuntimeError("404: no such task instance")
+        self._writes -= 1
+        super().set(key, value, retention=retention)
+
+
+@every_service
+@pytest.mark.parametrize("writes", [0, 1])
+def test_a_try_that_airflow_has_given_up_submits_nothing(adobe, make_context, service, writes):
+    with pytest.raises(RuntimeError):
+        operator(service).execute(make_context(store=Fenced(writes)))
+    assert not posts(adobe)
 
 
 CHANGES: list[tuple[str, str, dict[str, Any]]] = [
