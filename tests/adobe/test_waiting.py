@@ -171,6 +171,13 @@ class TestInterval:
             assert result.outcome is Outcome.SUCCEEDED
             assert 300 < len(life.looks) <= 800
 
+    def test_nor_many_more_where_others_make_it_look_early(self) -> None:
+        what, age, looks = plan(days=60, longest=7200), 0.0, 0
+        while age < 30 * DAY:
+            age += what.next_poll(what.refs, START + timedelta(seconds=age)).earliest
+            looks += 1
+        assert 300 < looks <= 800
+
     @pytest.mark.parametrize("ends_at", [1, 59, 61, 600, 3600, 6 * 3600, DAY, 3 * DAY, 10 * DAY, 30 * DAY])
     def test_the_end_is_noticed_within_three_percent(self, ends_at: float) -> None:
         for seed in range(20):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+from pathlib import Path
 
 import pytest
 
 from airflow_provider_adobe_deletion.adobe import profile
-from airflow_provider_adobe_deletion.adobe.errors import AdobeConfigError
+from airflow_provider_adobe_deletion.adobe.errors import AdobeAuthError, AdobeConfigError
 from airflow_provider_adobe_deletion.get_provider_info import get_provider_info
 from airflow_provider_adobe_deletion.hooks.adobe import AdobeHook
 from airflow_provider_adobe_deletion.simulator import Fault
@@ -105,6 +107,42 @@ async def test_clients_of_one_connection_are_shared_while_used(adobe, hook):
         assert first is second
     async with made.aclient() as third:
         assert third is not first
+
+
+@pytest.mark.skipif(not Path("/proc/self/net/tcp").exists(), reason="counts sockets as Linux shows them")
+async def test_connections_of_one_credential_share_pool_and_token(adobe, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_ONE", adobe.connection_json())
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", adobe.connection_json(sandbox_name="prod"))
+    one, other = AdobeHook("one"), AdobeHook("other")
+    async with one.aclient() as first, other.aclient() as second:
+        assert first is not second
+        looks = [client.asend(profile.list_page({})) for client in (first, second) for _ in range(40)]
+        await asyncio.gather(*looks)
+        assert first._channel is second._channel
+        assert len(_open_sockets(adobe.url)) <= 10
+    assert len(adobe.journal.select("POST", "/ims/token")) == 1
+    assert {entry.sandbox for entry in adobe.journal.select("GET", "/system/jobs")} == {"dev", "prod"}
+    await asyncio.sleep(0)
+    assert _open_sockets(adobe.url) == []
+
+
+async def test_different_credentials_share_nothing(adobe, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_ONE", adobe.connection_json())
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", adobe.connection_json(password="another-secret-value"))
+    async with AdobeHook("one").aclient() as first, AdobeHook("other").aclient() as second:
+        await first.asend(profile.list_page({}))
+        with pytest.raises(AdobeAuthError):
+            await second.asend(profile.list_page({}))
+        assert first._channel is not second._channel
+
+
+def _open_sockets(url):
+    """Return this process's established TCP connections to a server on loopback."""
+    port = f"{int(url.rsplit(':', 1)[1]):04X}"
+    lines = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
+    to_server = {fields[9] for fields in lines if fields[2].endswith(f":{port}") and fields[3] == "01"}
+    ours = {os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()}
+    return [inode for inode in to_server if f"socket:[{inode}]" in ours]
 
 
 async def test_a_cancelled_user_does_not_take_the_connection_from_the_others(adobe, hook):

@@ -18,6 +18,7 @@ import pytest
 from airflow_provider_adobe_deletion.adobe import profile
 from airflow_provider_adobe_deletion.adobe.jobs import JobKind, JobRef
 from airflow_provider_adobe_deletion.adobe.waiting import Outcome, WaitPlan, WaitResult
+from airflow_provider_adobe_deletion.hooks import adobe as hooks
 from airflow_provider_adobe_deletion.simulator import Fault
 from airflow_provider_adobe_deletion.triggers import job as job_trigger
 from airflow_provider_adobe_deletion.triggers.job import AdobeJobTrigger
@@ -107,6 +108,25 @@ async def test_a_token_revoked_during_the_wait_is_renewed(adobe, create):
     adobe.revoke_tokens()
     assert (await waiting).outcome is Outcome.SUCCEEDED
     assert len(adobe.journal.select("POST", "/ims/token")) == 2
+
+
+async def test_300_waits_cost_one_look_at_the_connection_and_a_few_requests(adobe, create, monkeypatch):
+    """The jobs share a list, and Airflow's supervisor needs 45 ms for each connection that is looked up."""
+    adobe.settings.profile_seconds = (0.2, 3.0)
+    adobe.settings.profile_duplicate_422 = "never"
+    ids = [create(f"a{number}") for number in range(300)]
+    looked_up = []
+    original = hooks.get_async_connection
+    monkeypatch.setattr(hooks, "get_async_connection", lambda name: looked_up.append(name) or original(name))
+    adobe.journal.clear()
+    waits = [fired(trigger(job_id, timeout=60, poll_interval=1.0, max_poll_interval=1.0)) for job_id in ids]
+    results = await asyncio.gather(*waits)
+    assert {result.outcome for result in results} == {Outcome.SUCCEEDED}
+    assert looked_up == ["adobe_default"]
+    # Each end is looked up by itself; the many looks before it are shared.
+    singly = [entry for entry in adobe.journal.select("GET") if entry.path.rsplit("/", 1)[-1] in ids]
+    assert len(singly) == 300
+    assert len(adobe.journal.select("GET")) - 300 <= 5 * 6
 
 
 async def test_the_deadline_counts_from_the_submission(adobe, create):
