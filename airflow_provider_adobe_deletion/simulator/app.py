@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from starlette.responses import JSONResponse, Response
@@ -139,8 +140,31 @@ class Adobe:
         if fault.abort:
             return None
         if fault.status is not None:
-            return _replacement(fault, fault.status)
+            return _replacement(_echoing(fault, exchange) if fault.echo else fault, fault.status)
         return response
+
+
+def _echoing(fault: Fault, exchange: Exchange) -> Fault:
+    """The fault with what the client has sent in the places for it."""
+    sent = {
+        "{authorization}": exchange.headers.get("authorization", ""),
+        "{query}": exchange.scope["query_string"].decode("latin-1"),
+        "{body}": exchange.body.decode("utf-8", "replace"),
+    }
+    headers = {name: _filled(value, sent) for name, value in fault.headers.items()}
+    return replace(fault, body=_filled(fault.body, sent), headers=headers)
+
+
+def _filled(node: Any, sent: Mapping[str, str]) -> Any:
+    if isinstance(node, dict):
+        return {name: _filled(value, sent) for name, value in node.items()}
+    if isinstance(node, list):
+        return [_filled(value, sent) for value in node]
+    if not isinstance(node, str):
+        return node
+    for place, text in sent.items():
+        node = node.replace(place, text)
+    return node
 
 
 def _replacement(fault: Fault, status: int) -> Response:

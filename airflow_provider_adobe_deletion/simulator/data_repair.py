@@ -135,6 +135,7 @@ class DataRepair:
             "nonce": str(uuid.uuid4()),
         }
         token = self._fernet.encrypt_at_time(json.dumps(claims).encode(), int(self._state.clock.now()))
+        self._state.secrets.add(token.decode())
         return JSONResponse(
             {
                 "dateRangeEnd": end.isoformat(),

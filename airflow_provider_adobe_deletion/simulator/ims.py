@@ -119,6 +119,7 @@ class Ims:
     async def exchange_jwt(self, exchange: Exchange) -> Response:
         """``POST /ims/exchange/jwt``: a signed JWT for an access token, lifetime in ms."""
         form = await _parameters(exchange)
+        self._state.secrets.add(form.get("jwt_token", ""))
         claims = self._verified_claims(form, exchange.base_url)
         metascopes = self._metascopes(claims, exchange.base_url)
         lifetime = self._state.settings.token_lifetime
@@ -134,6 +135,7 @@ class Ims:
         value = secrets.token_urlsafe(96)
         expires = self._state.clock.now() + self._state.settings.token_lifetime
         self._tokens[value] = Token(client_id, expires, metascopes)
+        self._state.secrets.add(value)
         return value
 
     def _check_client(self, form: Mapping[str, str], expected: str) -> None:

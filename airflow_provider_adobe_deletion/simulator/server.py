@@ -13,6 +13,7 @@ import uvicorn
 
 from airflow_provider_adobe_deletion.simulator.app import Adobe
 from airflow_provider_adobe_deletion.simulator.connections import connection
+from airflow_provider_adobe_deletion.simulator.ims import private_key_pem
 from airflow_provider_adobe_deletion.simulator.state import Faults, Journal, Settings
 
 _BACKLOG = 4096
@@ -124,6 +125,13 @@ class AdobeSimulator:
     def faults(self) -> Faults:
         """What is going to go wrong."""
         return self._adobe.state.faults
+
+    def secrets(self) -> frozenset[str]:
+        """What nobody but the client may ever see: its secret and key, and all JWTs, access and validation tokens.
+
+        For tests that look for them where they must not be. A reset forgets none.
+        """
+        return frozenset({self._adobe.ims.secret, private_key_pem(), *self._adobe.state.secrets} - {""})
 
     def jobs(self) -> list[dict[str, Any]]:
         """Every job that exists, of all services, oldest first."""

@@ -299,6 +299,9 @@ class Fault:
     ``when="before"`` a replaced or aborted request has no effect in the simulated Adobe; with
     ``when="after"`` it does, and the client does not learn of it. ``truncate`` always has effect.
     ``delay`` seconds pass before the effect (``before``) or between effect and answer (``after``).
+
+    With ``echo``, the texts ``{authorization}``, ``{query}`` and ``{body}`` in ``body`` and ``headers`` stand for what
+    the client has sent, for tests of what becomes of an answer that repeats it.
     """
 
     method: str | None = None
@@ -314,6 +317,7 @@ class Fault:
     abort: bool = False
     truncate: bool = False
     probability: float = 1.0
+    echo: bool = False
     seen: int = field(default=0, init=False)
     struck: int = field(default=0, init=False)
     _pattern: re.Pattern[str] = field(init=False, repr=False, compare=False)
@@ -411,6 +415,7 @@ class State:
         self.settings.update(deepcopy(self._initial))
         self.journal = Journal()
         self.faults = Faults(self.settings)
+        self.secrets: set[str] = set()
 
     def reset(self) -> None:
         """Return everything to the start."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -135,3 +136,22 @@ def test_ims_can_fail_too(adobe: AdobeSimulator, plain: httpx.Client) -> None:
 def test_senseless_faults_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"must be|exclude"):
         Fault(**wrong)
+
+
+def test_an_echo_repeats_what_was_sent(adobe: AdobeSimulator, client: httpx.Client) -> None:
+    body = {"message": "no: {authorization}", "errors": [{"detail": "{body}"}, 7], "title": "{query}"}
+    adobe.faults.add(Fault(path=PATH, status=403, body=body, headers={"location": "/x?{query}"}, echo=True, times=2))
+    for token in ("a", "b"):
+        answer = client.post(PATH, json=BODY, params={"q": token}, headers={"authorization": f"Bearer {token}"})
+        assert answer.status_code == 403
+        told = answer.json()
+        assert told["message"] == f"no: Bearer {token}"
+        assert json.loads(told["errors"][0]["detail"]) == BODY
+        assert told["errors"][1] == 7
+        assert told["title"] == f"q={token}"
+        assert answer.headers["location"] == f"/x?q={token}"
+
+
+def test_places_stay_as_they_are_without_echo(adobe: AdobeSimulator, client: httpx.Client) -> None:
+    adobe.faults.add(Fault(path=PATH, status=400, body="{body}"))
+    assert client.post(PATH, json=BODY).text == "{body}"

@@ -201,3 +201,16 @@ def test_journal_holds_no_secret(
     assert len(adobe.journal) >= 3
     for secret in (form["client_secret"], form["jwt_token"], access_token, "gAAAAAB"):
         assert secret not in text
+
+
+def test_all_secrets_are_told_to_tests(adobe: AdobeSimulator, plain: httpx.Client, client: httpx.Client) -> None:
+    token = plain.post(TOKEN, data=oauth_form(adobe)).json()["access_token"]
+    form = jwt_form(adobe)
+    by_jwt = plain.post(EXCHANGE, data=form).json()["access_token"]
+    days = {"dateRangeStart": "2026-01-01", "dateRangeEnd": "2026-01-02"}
+    estimate = client.get("/api/exampl0/datarepair/v1/suite/serverCallEstimate", params=days).json()
+    wanted = {token, by_jwt, form["jwt_token"], form["client_secret"], estimate["validationToken"]}
+    adobe.reset()
+    assert wanted | {adobe.jwt_connection()["extra"]["private_key"]} <= adobe.secrets()
+    adobe.rotate_secret("another")
+    assert "another" in adobe.secrets()
