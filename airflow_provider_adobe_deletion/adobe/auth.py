@@ -154,7 +154,7 @@ class AdobeAuth(httpx.Auth):
         token = yield from self._token(request, rejected=token)
         response = yield _with_token(request, token)
         if response.status_code == 401:
-            said = api_error("accept a token", 401, _json(response), response.headers)
+            said = api_error("accept a token", 401, _json(response), response.headers, confidential=(token,))
             marks = [f"code {said.code}"] if said.code else []
             marks += [f"request id {said.request_id}"] if said.request_id else []
             raise AdobeAuthError(
@@ -291,6 +291,11 @@ def signed_jwt(config: AdobeConfig) -> str:
         raise AdobeConfigError(
             "The Adobe connection's private_key cannot sign: it must be an unencrypted RSA key in PEM."
         ) from None
+
+
+def sent_token(request: httpx.Request) -> str:
+    """Return the token that a request carried, if any: an answer may repeat it."""
+    return str(request.headers.get("Authorization", "")).removeprefix("Bearer ")
 
 
 def _with_token(request: httpx.Request, token: str) -> httpx.Request:

@@ -23,6 +23,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -36,7 +37,7 @@ from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception
 from tenacity.wait import wait_random_exponential
 
 from airflow_provider_adobe_deletion import __version__
-from airflow_provider_adobe_deletion.adobe.auth import TOKEN_REQUEST, AdobeAuth
+from airflow_provider_adobe_deletion.adobe.auth import TOKEN_REQUEST, AdobeAuth, sent_token
 from airflow_provider_adobe_deletion.adobe.board import Board
 from airflow_provider_adobe_deletion.adobe.calls import Call, Flow, Pause, Poll, Reply, Service, Step
 from airflow_provider_adobe_deletion.adobe.channel import Channel, http_options, timeout
@@ -60,12 +61,18 @@ T = TypeVar("T")
 
 
 class _HideTokens(logging.Filter):
-    """Takes validation tokens out of the addresses that httpx logs at INFO."""
+    """Takes tokens out of the addresses that httpx logs at INFO, and out of the headers that httpcore logs at DEBUG."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
             record.args = tuple(map(_without_token, record.args))
+        if isinstance(record.msg, str):
+            record.msg = _TOKENS.sub(r"\1***", record.msg)
         return True
+
+
+# As an answer may repeat them: a redirect's address, for instance, the query that it was sent.
+_TOKENS = re.compile(r"(validationToken=|Bearer )[^\s&'\"]+")
 
 
 def _without_token(value: object) -> object:
@@ -74,7 +81,8 @@ def _without_token(value: object) -> object:
     return value
 
 
-logging.getLogger("httpx").addFilter(_HideTokens())
+for _name in ("httpx", "httpcore.http11", "httpcore.http2"):
+    logging.getLogger(_name).addFilter(_HideTokens())
 
 log = logging.getLogger(__name__)
 
@@ -428,7 +436,8 @@ def _read(call: Call[T], response: httpx.Response, sent_at: datetime) -> T:
         # Not response.text: it trusts the answer to name a charset that can be decoded.
         body, is_json = response.content.decode(errors="replace"), False
     if not response.is_success:
-        error = api_error(call.purpose, response.status_code, body, response.headers, confidential=call.confidential)
+        confidential = (*call.confidential, sent_token(response.request))
+        error = api_error(call.purpose, response.status_code, body, response.headers, confidential=confidential)
         # A redirect, which is never followed, may be Adobe's way to say that the thing is done.
         unclear = isinstance(error, AdobeServerError) or response.is_redirect
         raise _uncertain(call, error, sent_at) if unclear else error

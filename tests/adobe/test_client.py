@@ -40,6 +40,7 @@ from airflow_provider_adobe_deletion.adobe.pacing import Pacer
 from airflow_provider_adobe_deletion.adobe.profile import ProfileTarget
 from airflow_provider_adobe_deletion.simulator import AdobeSimulator, Fault
 from airflow_provider_adobe_deletion.simulator.state import DEV
+from tests.canaries import Canaries
 
 from .driving import Driver, Heard, Stranger, closed_port, stranger
 
@@ -375,6 +376,32 @@ def test_what_a_reader_stumbles_on_is_not_quoted(drive: Driver, adobe: Any, conn
         with pytest.raises(AdobeProtocolError) as raised:
             drive.send(connect(), Call(Service.PROFILE, "GET", PATH, "look", reader))
         assert secret not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": 403, "body": {"error_code": "{authorization}", "message": "no right: {authorization}"}},
+        {"status": 401, "body": {"errorCode": "{authorization}", "errorId": "{authorization}"}},
+        {"status": 500, "body": "{authorization}"},
+        {"status": 302, "headers": {"location": "/elsewhere?{query}#{authorization}"}},
+    ],
+)
+def test_a_token_that_a_service_repeats(drive: Driver, adobe: Any, connect: Any, caplog: Any, answer: Any) -> None:
+    for name in ("httpx", "httpcore", "airflow_provider_adobe_deletion"):
+        caplog.set_level("DEBUG", logger=name)
+    client = connect()
+    days = {"start": "2026-01-01", "end": "2026-01-02"}
+    token = drive.send(client, data_repair.estimate("suite", **days)).validation_token
+    fault = Fault(method="POST", path="/job", times=None, echo=True, **answer)
+    adobe.faults.add(fault)
+    definition = {"variables": {"evar1": {"action": "delete"}}}
+    with pytest.raises(AdobeError) as raised:
+        drive.send(client, data_repair.create_job("suite", definition=definition, token=token, **days))
+    assert fault.struck
+    told = f"{raised.value!r} {vars(raised.value)} {caplog.text}"
+    secrets = Canaries({str(number): secret for number, secret in enumerate(adobe.secrets())})
+    assert not list(secrets.search("what was told", told))
 
 
 class TestOnTheWire:
