@@ -120,6 +120,8 @@ _WITHDRAWN = {
 _REPAIR_MEMBERS = ("action", "setValue", "parameters", "filter", "filters")
 _FILTER_MEMBERS = ("condition", "matchValue", "matchValues", "variable")
 _UNNUMBERED = sorted(MATRIX.keys() - {*_NUMBERED})
+# Names are words. An @, five digits in a row or a long hexadecimal are somebody's address or number.
+_LIKE_A_VALUE = re.compile(r"@|\d{5}|^[0-9A-Fa-f-]{16,}$")
 _VARIABLE_NAMES = ", ".join(["evar1 to evar250", "prop1 to prop75", *_UNNUMBERED])
 
 
@@ -611,7 +613,12 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _shown(name: Any) -> str:
-    """Return what a user wrote in the place of a name, in a form that is fit for a message."""
+    """Return what a user wrote in the place of a name, in a form that is fit for a message.
+
+    A value in the wrong place, such as a match value for a condition, may be personal data.
+    """
     name = name if isinstance(name, str) else type(name).__name__
+    if _LIKE_A_VALUE.search(name):
+        return "(not shown, as it looks like a value)"
     text = "".join(letter if letter.isprintable() else "?" for letter in name[:61])
     return text if len(text) <= 60 else f"{text[:59]}…"

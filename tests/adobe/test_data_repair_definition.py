@@ -506,6 +506,15 @@ def test_no_value_is_ever_repeated() -> None:
         assert secret not in f"{held!r} {held}"
 
 
+@pytest.mark.parametrize("value", ["jane@example.com", "0170 1234567", "9f86d081884c7d659a2feaa0c55ad015"])
+def test_a_value_in_the_place_of_a_name_is_not_shown(value: str) -> None:
+    repair = {"action": value, "filter": {"condition": value, "variable": value, value: 1}, value: 1}
+    with pytest.raises(DefinitionError) as caught:
+        parse_definition({"variables": {value: repair}, value: 1})
+    assert value not in str(caught.value)
+    assert str(caught.value).count("(not shown, as it looks like a value)") >= 6
+
+
 def test_names_in_messages_are_cut_and_printable() -> None:
     for found in violations(of("x\n" * 100, action="y" * 100)):
         assert len(found.variable) == 60
