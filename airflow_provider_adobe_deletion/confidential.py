@@ -30,7 +30,12 @@ class Confidential:
 
 
 def _size(value: Any) -> str:
-    return f"{len(value)} entries, " if isinstance(value, dict | list | tuple) else ""
+    """Say how many entries there are: of lists by name, such as identities by namespace, those in all the lists."""
+    if not isinstance(value, dict | list | tuple):
+        return ""
+    lists = list(value.values()) if isinstance(value, dict) else []
+    count = sum(map(len, lists)) if lists and all(isinstance(entry, list | tuple) for entry in lists) else len(value)
+    return f"{count:,} {'entry' if count == 1 else 'entries'}, "
 
 
 def _digest(value: Any) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import logging
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -678,11 +679,12 @@ class TestNothingLeaks:
             from airflow.serialization.serialized_objects import SerializedDAG as Serialized
 
         with DAG("d", schedule=None, start_date=datetime(2026, 1, 1)) as dag:
-            clean_up(identities={"Email": [CANARY]})
+            clean_up(identities={"Email": [CANARY, "another"], "ECID": ["1"]})
             with pytest.warns(AirflowProviderDeprecationWarning):
                 alpha(task_id="u", users=[user(CANARY)])
         stored = json.dumps(Serialized.to_dict(dag), default=str)
-        assert "sha256" in stored
+        assert re.search("<identities, 3 entries, sha256 [0-9a-f]{12}>", stored)
+        assert re.search("<users, 1 entry, sha256 [0-9a-f]{12}>", stored)
         assert CANARY not in stored
 
     def test_deferrals_hold_ids_counts_digests_and_times_only(self, adobe, make_context, noon, ten_a_chunk):
