@@ -1,10 +1,13 @@
-"""What Airflow knows of a task instance: its state store, its identity, its current state."""
+"""What Airflow knows of a task instance: its state store, its identity, its current state; and what older ones lack."""
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from airflow_provider_adobe_deletion.submission_record import Identity, StateStore
+
+log = logging.getLogger(__name__)
 
 ENDED = ("failed", "success", "skipped", "removed")
 """States in which nobody works on the task instance any more, so that its job may be removed."""
@@ -31,6 +34,26 @@ def state_store(context: Any) -> StateStore | None:
     """Return the task's state store, or ``None`` before Airflow 3.3."""
     accessor = context.get("task_state_store")
     return None if accessor is None else TaskStateStore(accessor)
+
+
+def tell_if_stateless(context: Any) -> None:
+    """Log what a retry cannot rely on where Airflow keeps no task state."""
+    if state_store(context) is None:
+        log.info(
+            "This Airflow keeps no task state (3.3 and later do), so a retry knows of earlier jobs only what Adobe's "
+            "lists show."
+        )
+
+
+def tell_if_kills_are_unheard() -> None:
+    """Log that a deferred task cannot clean up where Airflow does not tell its trigger of a kill."""
+    from airflow.triggers.base import BaseTrigger
+
+    if not hasattr(BaseTrigger, "on_kill"):
+        log.warning(
+            "remove_on_kill does nothing while the task is deferred: this Airflow does not tell triggers of a kill "
+            "(3.3 and later do)."
+        )
 
 
 def identity(context: Any, submission_key: str | None, retries: int) -> Identity:

@@ -22,7 +22,7 @@ from airflow_provider_adobe_deletion.submission import (
     Work,
 )
 from airflow_provider_adobe_deletion.submission_record import Record, Records, SubmissionError
-from airflow_provider_adobe_deletion.task_state import identity, state_store
+from airflow_provider_adobe_deletion.task_state import identity, state_store, tell_if_stateless
 from airflow_provider_adobe_deletion.triggers.job import AdobeJobTrigger
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ class AdobeDeletionOperator(BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Submit, unless an earlier try has; then wait, defer, or return."""
+        tell_if_stateless(context)
         return self._run(context)
 
     def _run(self, context: Context) -> Any:

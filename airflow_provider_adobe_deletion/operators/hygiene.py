@@ -19,7 +19,7 @@ from airflow_provider_adobe_deletion.confidential import Confidential, rendered
 from airflow_provider_adobe_deletion.operators.base import AdobeDeletionOperator, place
 from airflow_provider_adobe_deletion.outcome import airflow_errors
 from airflow_provider_adobe_deletion.submission import ADOPT, Blocked, ChangedInputError, Submitted
-from airflow_provider_adobe_deletion.task_state import identity, state_store
+from airflow_provider_adobe_deletion.task_state import identity, state_store, tell_if_stateless
 from airflow_provider_adobe_deletion.triggers.moment import AdobeMomentTrigger
 
 if TYPE_CHECKING:
@@ -532,6 +532,7 @@ class AdobeHygieneDeleteJobOperator(BaseOperator):
         from airflow_provider_adobe_deletion.hooks.adobe import AdobeHook
         from airflow_provider_adobe_deletion.operators.hygiene_users import UserJobs
 
+        tell_if_stateless(context)
         with airflow_errors():
             parameters.optional_text(self.submission_key, "submission_key")
             users: Any = None if self.users is None else rendered(self, self.users.value, context, "users")

@@ -15,7 +15,7 @@ from airflow_provider_adobe_deletion.adobe.calls import checked_id
 from airflow_provider_adobe_deletion.operators.base import AdobeDeletionOperator
 from airflow_provider_adobe_deletion.outcome import airflow_errors
 from airflow_provider_adobe_deletion.submission import Found, Submitted
-from airflow_provider_adobe_deletion.task_state import ENDED, current_state
+from airflow_provider_adobe_deletion.task_state import ENDED, current_state, tell_if_kills_are_unheard
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -90,6 +90,8 @@ class AdobeProfileDeleteJobOperator(AdobeDeletionOperator):
     def trigger_options(self, submitted: Sequence[Submitted]) -> dict[str, Any]:
         """Pass ``remove_on_kill`` on, unless the job was there before this task asked for it."""
         self._may_remove = self.remove_on_kill and all(entry.ours for entry in submitted)
+        if self._may_remove and self.deferrable:
+            tell_if_kills_are_unheard()
         return {"remove_on_kill": self._may_remove}
 
     def on_kill(self) -> None:
