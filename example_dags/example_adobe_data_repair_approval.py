@@ -1,4 +1,4 @@
-"""Estimate a repair, have a person approve its cost, then repair. Needs Airflow 3.1 or later.
+"""Estimate a repair, have a person approve its cost, then repair. Airflow before 3.1 cannot ask, and repairs nothing.
 
 The approver sees the rows, the cap and a digest of the repair (report suite, days, definition), and copies the
 digest into the form. The repair compares it with what it is about to submit: if the definition changes after the
@@ -11,14 +11,28 @@ from __future__ import annotations
 import os
 from datetime import datetime, timedelta
 
-from airflow.providers.common.compat.sdk import DAG, Param, task
-from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.providers.common.compat.sdk import DAG, AirflowException, AirflowSkipException, BaseOperator, Param, task
 
 from airflow_provider_adobe_deletion.adobe.data_repair_builder import Repair, contains
 from airflow_provider_adobe_deletion.operators.data_repair import (
     AdobeDataRepairEstimateOperator,
     AdobeDataRepairJobOperator,
 )
+
+try:
+    from airflow.providers.standard.operators.hitl import ApprovalOperator
+except (ImportError, AirflowException):
+
+    class ApprovalOperator(BaseOperator):  # type: ignore[no-redef]
+        """Stands in before Airflow 3.1: skips itself, and so the repair."""
+
+        def __init__(self, *, subject: str, body: str, response_timeout: timedelta, fail_on_reject: bool, **kwargs):
+            super().__init__(**kwargs)
+
+        def execute(self, context: object) -> None:
+            """Skip."""
+            raise AirflowSkipException("This Airflow cannot ask a person (3.1 and later can); nothing is repaired.")
+
 
 MAX_SERVER_CALLS = 5_000_000
 # Adobe advises to look every 15 to 30 minutes; the demo's jobs take seconds.
