@@ -78,8 +78,17 @@ class Cluster(LocalAirflow):
         states = {"state": ["running", "queued"], "limit": 1}
         return int(self.api("GET", "/api/v2/dags/~/dagRuns", params=states)["total_entries"])
 
+    @retry(
+        retry=retry_if_exception(lambda error: _is_status(error, 404)),
+        stop=stop_after_delay(180),
+        wait=wait_fixed(2),
+        reraise=True,
+    )
     def start_run(self, dag_id: str, run_id: str) -> None:
-        """Start a run by its name, of which there can be only one."""
+        """Start a run by its name, of which there can be only one.
+
+        A DAG that a busy machine did not parse in time is unknown until it has.
+        """
         try:
             self.api("POST", f"/api/v2/dags/{dag_id}/dagRuns", json={"logical_date": None, "dag_run_id": run_id})
         except httpx.HTTPStatusError as error:
@@ -99,6 +108,10 @@ class Cluster(LocalAirflow):
 
 def _is_server_s(error: BaseException) -> bool:
     return isinstance(error, httpx.HTTPStatusError) and error.response.status_code >= 500
+
+
+def _is_status(error: BaseException, status: int) -> bool:
+    return isinstance(error, httpx.HTTPStatusError) and error.response.status_code == status
 
 
 def _adopt_orphans(whether: bool) -> None:
