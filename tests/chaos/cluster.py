@@ -20,6 +20,8 @@ TRIGGERERS = ("triggerer", "triggerer-2")
 _DAGS_FOLDER = Path(__file__).parent / "dags"
 _ENVIRONMENT = {
     "AIRFLOW__CORE__PARALLELISM": "8",
+    # Parsing may stall on a busy machine, and must not take the DAG away.
+    "AIRFLOW__DAG_PROCESSOR__STALE_DAG_THRESHOLD": "600",
     "AIRFLOW__CORE__DEFAULT_POOL_TASK_SLOT_COUNT": "1000",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
