@@ -112,8 +112,9 @@ class Board:
         now = asyncio.get_running_loop().time()
         place.timer = None
         waiting = [waiter for waiter in place.waiters if not waiter.answer.done()]
-        together = self._lists.worth(place.name)
-        ready = [waiter for waiter in waiting if waiter.earliest <= now and (together or waiter.latest <= now + _SLACK)]
+        ready = [waiter for waiter in waiting if waiter.earliest <= now]
+        if not self._lists.worth(place.name, len(ready)):
+            ready = [waiter for waiter in ready if waiter.latest <= now + _SLACK]
         chosen = set(map(id, ready))
         place.waiters = [waiter for waiter in waiting if id(waiter) not in chosen]
         if place.waiters:

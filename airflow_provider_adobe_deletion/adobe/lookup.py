@@ -52,19 +52,27 @@ class Lists:
 
     _alone_until: dict[tuple[str, ...], float] = field(default_factory=dict)
     _patience: dict[tuple[str, ...], float] = field(default_factory=dict)
+    _useless_for: dict[tuple[str, ...], int] = field(default_factory=dict)
 
-    def worth(self, name: tuple[str, ...]) -> bool:
-        """Whether to ask the list."""
-        return time.monotonic() >= self._alone_until.get(name, 0.0)
+    def worth(self, name: tuple[str, ...], count: int) -> bool:
+        """Whether to ask the list for so many jobs."""
+        grown = count >= 2 * self._useless_for.get(name, 0)
+        return count > 1 and (grown or time.monotonic() >= self._alone_until.get(name, 0.0))
 
-    def learn(self, name: tuple[str, ...], useful: bool) -> None:
-        """Remember whether it was worth it: a useless list is left alone for ten minutes, and ever longer."""
+    def learn(self, name: tuple[str, ...], count: int, useful: bool) -> None:
+        """Remember whether it was worth it.
+
+        A useless list is left alone for ten minutes, and ever longer, unless it would answer twice as many: thousands
+        of waits are not taken up all at once, and the first few may be for jobs on the last page.
+        """
         if useful:
             self._patience.pop(name, None)
+            self._useless_for.pop(name, None)
             return
         patience = self._patience.get(name, _LEFT_ALONE)
         self._alone_until[name] = time.monotonic() + patience
         self._patience[name] = min(2 * patience, _LEFT_ALONE_AT_MOST)
+        self._useless_for[name] = count
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,7 @@ def listed(refs: Sequence[JobRef], since: datetime, cloud: str, lists: Lists) ->
     :param since: when the first of them was submitted.
     :param cloud: see :func:`~airflow_provider_adobe_deletion.adobe.profile.list_jobs`.
     """
-    if len(refs) < 2 or not lists.worth(shelf(refs[0])):
+    if not lists.worth(shelf(refs[0]), len(refs)):
         return Listed({})
     try:
         jobs = yield from _list(refs, since, cloud)
@@ -95,12 +103,12 @@ def listed(refs: Sequence[JobRef], since: datetime, cloud: str, lists: Lists) ->
     except AdobeError as error:
         if is_outage(error) or isinstance(error, AdobeAuthError):
             return Listed(dict.fromkeys(refs, error))
-        lists.learn(shelf(refs[0]), useful=False)
+        lists.learn(shelf(refs[0]), len(refs), useful=False)
         return Listed({})
     by_id = {job_id: job for job in jobs for job_id in _ids(job)}
     found = {ref: by_id[ref.id.casefold()] for ref in refs if ref.id.casefold() in by_id}
     pages = max(1, -(-len(jobs) // _PAGE_SIZE))
-    lists.learn(shelf(refs[0]), useful=len(found) >= min(len(refs), _JOBS_PER_PAGE_WORTH_IT * pages))
+    lists.learn(shelf(refs[0]), len(refs), useful=len(found) >= min(len(refs), _JOBS_PER_PAGE_WORTH_IT * pages))
     ended = frozenset(ref for ref, job in found.items() if job.state.terminal)
     return Listed({ref: job for ref, job in found.items() if ref not in ended}, ended)
 

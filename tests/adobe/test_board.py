@@ -186,6 +186,19 @@ class TestApart:
         assert asked(adobe).count("list") == 1
         assert len(asked(adobe)) == 25
 
+    def test_unless_it_would_answer_many_more(self, adobe: Any, connect: Any, jobs: Any) -> None:
+        refs = jobs(300)
+
+        async def taken_up() -> None:
+            async with connect() as client:
+                # The newest jobs come first, and these are the oldest.
+                await asyncio.gather(*(poll(client, ref) for ref in refs[:3]))
+                adobe.journal.clear()
+                await asyncio.gather(*(poll(client, ref) for ref in refs))
+
+        asyncio.run(taken_up())
+        assert asked(adobe) == ["list"] * len(asked(adobe))
+
     @pytest.mark.parametrize("status", [400, 403, 404, 405])
     def test_a_refused_list_leads_to_single_looks(self, adobe: Any, connect: Any, jobs: Any, status: int) -> None:
         refs = jobs(3)
