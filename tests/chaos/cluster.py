@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,6 @@ class Cluster(LocalAirflow):
         super().__init__(
             _DAGS_FOLDER, _ENVIRONMENT | environment, {"triggerer": quiet}, {TRIGGERERS[1]: ["triggerer", *quiet]}
         )
-        # SQLite gives up on a lock after 5 s otherwise, which two processors and six processes make likely.
-        self._environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"sqlite:///{self.home}/airflow.db?timeout=60"
         _adopt_orphans(True)
 
     def stop(self) -> None:
@@ -53,6 +52,16 @@ class Cluster(LocalAirflow):
             with contextlib.suppress(psutil.NoSuchProcess):
                 task.kill()
         _adopt_orphans(False)
+
+    def database_is_free(self) -> bool:
+        """Whether nobody holds SQLite's one lock for long, as a process does for ever that is stopped meanwhile."""
+        with contextlib.closing(sqlite3.connect(self.home / "airflow.db", timeout=3, isolation_level=None)) as database:
+            try:
+                database.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+            database.execute("ROLLBACK")
+            return True
 
     def revive(self) -> list[str]:
         """Start what has ended by itself, as a service manager would, and return its names."""

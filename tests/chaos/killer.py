@@ -125,6 +125,10 @@ class Killer(threading.Thread):
         if self._paused is None:
             name = self._chance.choice(TRIGGERERS)
             self._cluster.kill(name, signal.SIGSTOP)
+            if not self._cluster.database_is_free():
+                # All of Airflow would stop with it, which a triggerer beside a database server does to nobody.
+                self._cluster.kill(name, signal.SIGCONT)
+                return
             self._paused = name, time.monotonic() + self._rates.pause_seconds
             self._note(f"triggerer stopped for {self._rates.pause_seconds:.0f} s")
 

@@ -36,7 +36,7 @@ class Chaos:
     seed: int
     at_once: int = 16
     minutes: float | None = None
-    patience: float = 300.0
+    patience: float = 600.0
     rates: Rates = field(default_factory=Rates)
 
 
