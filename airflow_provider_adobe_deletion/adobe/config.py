@@ -22,10 +22,16 @@ _URL = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-_HEADER_VALUE = re.compile(r"[\x21-\x7e]{1,1024}", re.ASCII)
-_IN_HEADERS = ("client_id", "org_id", "sandbox_name", "sandbox_id")
+_VISIBLE = re.compile(r"[\x21-\x7e]{1,1024}", re.ASCII)
+_SINGLE_WORDS = ("client_id", "org_id", "sandbox_name", "sandbox_id", "technical_account_id")
+# As RFC 6749 has it.
+_SECRET = re.compile(r"[\x20-\x7e]{1,1024}", re.ASCII)
+_ORG_ID = re.compile(r"[A-Za-z0-9._-]+@AdobeOrg", re.ASCII)
 _SANDBOX_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,255}", re.ASCII)
+_SANDBOX_ID = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 _COMPANY_ID = re.compile(r"[A-Za-z0-9_-]{1,255}", re.ASCII)
+_METASCOPE = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
+_LONGEST_LIST = 4_096
 
 
 @dataclass(frozen=True)
@@ -75,21 +81,32 @@ class AdobeConfig:
         _one_of("cloud", self.cloud, ("azure", "aws"))
         for name in ("ims_url", "platform_url", "analytics_url"):
             object.__setattr__(self, name, _checked_url(name, getattr(self, name)))
-        for name in _IN_HEADERS:
-            if (value := getattr(self, name)) and not _HEADER_VALUE.fullmatch(value):
+        for name in _SINGLE_WORDS:
+            if (value := getattr(self, name)) and not _VISIBLE.fullmatch(value):
                 raise AdobeConfigError(
-                    f"The Adobe connection's {field_label(name)} must be visible ASCII without spaces."
+                    f"The Adobe connection's {field_label(name)} must be visible ASCII without spaces, "
+                    "at most 1,024 characters."
                 )
+        if self.client_secret and not _SECRET.fullmatch(self.client_secret):
+            raise AdobeConfigError(
+                f"The Adobe connection's {field_label('client_secret')} must be printable ASCII, "
+                "at most 1,024 characters."
+            )
+        if self.org_id and not _ORG_ID.fullmatch(self.org_id):
+            raise AdobeConfigError("The Adobe connection's org_id must be an IMS organisation, ending in @AdobeOrg.")
         if self.sandbox_name and not _SANDBOX_NAME.fullmatch(self.sandbox_name):
             raise AdobeConfigError(
                 "The Adobe connection's sandbox_name must be the sandbox's name, not its title: "
                 "lower-case letters, digits and hyphens."
             )
+        if self.sandbox_id and not _SANDBOX_ID.fullmatch(self.sandbox_id):
+            raise AdobeConfigError(
+                "The Adobe connection's sandbox_id must be the sandbox's UUID: digits, letters and -."
+            )
         if self.global_company_id and not _COMPANY_ID.fullmatch(self.global_company_id):
             raise AdobeConfigError("The Adobe connection's global_company_id must be letters, digits, - or _.")
-        for name in ("client_secret", "scopes", "metascopes", "technical_account_id"):
-            if not "".join(getattr(self, name).split()).isprintable():
-                raise AdobeConfigError(f"The Adobe connection's {field_label(name)} holds a character that is no text.")
+        _check_list("scopes", self.scopes, _VISIBLE)
+        _check_list("metascopes", self.metascopes, _METASCOPE)
         if self.private_key:
             object.__setattr__(self, "private_key", normalised_pem(self.private_key))
 
@@ -100,13 +117,9 @@ class AdobeConfig:
         Blank extras count as absent, since forms store them so; extras that are not ours are ignored.
         """
         known = {entry.name for entry in fields(cls)} - {"client_id", "client_secret"}
-        values = {
-            name: value.strip() if isinstance(value, str) else value
-            for name, value in extra.items()
-            if name in known and value is not None
-        }
+        values = {name: _stripped(value) for name, value in extra.items() if name in known}
         values = {name: value for name, value in values.items() if value != ""}
-        return cls(client_id=(login or "").strip(), client_secret=(password or "").strip(), **values)
+        return cls(client_id=_stripped(login), client_secret=_stripped(password), **values)
 
     def require(self, names: tuple[str, ...], purpose: str) -> None:
         """Refuse unless every named field is set.
@@ -143,12 +156,12 @@ class AdobeConfig:
     @property
     def scope(self) -> str:
         """The scopes as they are asked for: comma separated, without the console's blanks."""
-        return ",".join(part for part in re.split(r"[\s,]+", self.scopes) if part)
+        return ",".join(_listed(self.scopes))
 
     @property
     def metascope_names(self) -> tuple[str, ...]:
         """The JWT's metascopes, by name."""
-        return tuple(part for part in re.split(r"[\s,]+", self.metascopes) if part)
+        return _listed(self.metascopes)
 
     @property
     def credential_key(self) -> tuple[str, ...]:
@@ -169,6 +182,23 @@ class AdobeConfig:
 def field_label(name: str) -> str:
     """Name a field as the connection form does."""
     return {"client_id": "login (client id)", "client_secret": "password (client secret)"}.get(name, name)
+
+
+def _stripped(value: Any) -> Any:
+    return "" if value is None else value.strip() if isinstance(value, str) else value
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part for part in re.split(r"[\s,]+", text) if part)
+
+
+def _check_list(name: str, text: str, entry: re.Pattern[str]) -> None:
+    entries = _listed(text)
+    if text and (not entries or len(text) > _LONGEST_LIST or not all(map(entry.fullmatch, entries))):
+        raise AdobeConfigError(
+            f"The Adobe connection's {name} must be names as the developer console shows them, separated by commas, "
+            f"at most {_LONGEST_LIST:,} characters."
+        )
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
