@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
+from airflow_provider_adobe_deletion import parameters
 from airflow_provider_adobe_deletion.adobe.calls import Flow
 from airflow_provider_adobe_deletion.adobe.channel import Channel
 from airflow_provider_adobe_deletion.adobe.client import AdobeClient, RetryPolicy
@@ -102,6 +103,8 @@ class AdobeHook(BaseHook):
 
     :param adobe_conn_id: the connection. *login* is the client id, *password* the client secret; the
         extras are described in :class:`~airflow_provider_adobe_deletion.adobe.config.AdobeConfig`.
+    :raises TypeError: ``adobe_conn_id`` is not a text.
+    :raises ValueError: it cannot be the id of a connection.
     """
 
     conn_name_attr = "adobe_conn_id"
@@ -111,7 +114,7 @@ class AdobeHook(BaseHook):
 
     def __init__(self, adobe_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.adobe_conn_id = adobe_conn_id
+        self.adobe_conn_id = parameters.connection_id(adobe_conn_id)
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, conf
 
-from airflow_provider_adobe_deletion import parameters
+from airflow_provider_adobe_deletion import options, parameters
 from airflow_provider_adobe_deletion.adobe.waiting import WaitPlan, WaitResult, look, utc_now, wait
 from airflow_provider_adobe_deletion.outcome import DEFERRAL_GRACE, JOBS_XCOM, airflow_errors, check_outcome, understood
 from airflow_provider_adobe_deletion.submission import (
@@ -46,7 +46,7 @@ class AdobeDeletionOperator(BaseOperator):
     :param deferrable: whether it waits in the triggerer. Default: ``[operators] default_deferrable``.
     :param poll_interval: the shortest interval between two looks, in seconds or as a timedelta. The
         interval grows with the job's age.
-    :param max_poll_interval: the longest interval, likewise.
+    :param max_poll_interval: the longest interval, likewise; not less than ``poll_interval``.
     :param completion_timeout: how long the job may take, in seconds or as a timedelta. It counts from the
         submission, whatever retries and restarts happen. Default: the operator's ``default_timeout``.
     :param max_poll_failures: how many refused looks in a row are tolerated while waiting. Outages are
@@ -88,12 +88,11 @@ class AdobeDeletionOperator(BaseOperator):
         self.adobe_conn_id = adobe_conn_id
         self.wait_for_completion = parameters.flag(wait_for_completion, "wait_for_completion")
         self.deferrable = parameters.flag(deferrable, "deferrable")
-        self.poll_interval = _or_default(poll_interval, "poll_interval", self.default_poll_interval)
-        self.max_poll_interval = max(
-            _or_default(max_poll_interval, "max_poll_interval", self.default_max_poll_interval), self.poll_interval
+        self.poll_interval, self.max_poll_interval = parameters.intervals(
+            poll_interval, max_poll_interval, (self.default_poll_interval, self.default_max_poll_interval)
         )
-        self.completion_timeout = _or_default(
-            completion_timeout, "completion_timeout", self.default_timeout.total_seconds()
+        self.completion_timeout = parameters.seconds(
+            self.default_timeout if completion_timeout is None else completion_timeout, "completion_timeout"
         )
         self.max_poll_failures = parameters.count(max_poll_failures, "max_poll_failures")
         self.on_ambiguous = parameters.choice(on_ambiguous, "on_ambiguous", (RESUBMIT, FAIL))
@@ -109,7 +108,7 @@ class AdobeDeletionOperator(BaseOperator):
         :raises TypeError: a parameter is of the wrong type.
         """
         parameters.optional_text(self.submission_key, "submission_key")
-        parameters.optional_text(self.adobe_conn_id, "adobe_conn_id")
+        options.check()
 
     def work(self, config: AdobeConfig) -> Work:
         """Return what is to be submitted."""
@@ -187,7 +186,7 @@ class AdobeDeletionOperator(BaseOperator):
             slot=slot,
             on_ambiguous=self.on_ambiguous,
             on_clear=self.on_clear,
-            settle_time=conf.getfloat("adobe_deletion", "settle_time", fallback=180.0),
+            settle_time=options.settle_time(),
             resubmit_failed=self.resubmit_failed,
         )
 
@@ -196,6 +195,10 @@ class AdobeDeletionOperator(BaseOperator):
         return Records(state_store(context), "", self.submission_key).load()
 
     def _tell_of_earlier_job(self, context: Context) -> None:
+        try:
+            parameters.optional_text(self.submission_key, "submission_key")
+        except (ValueError, TypeError):
+            return
         record = self._earlier_record(context)
         if record is not None and not record.refused:
             what = f"submitted job {record.job.id}" if record.job else "tried to submit a job"
@@ -259,10 +262,6 @@ class AdobeDeletionOperator(BaseOperator):
         for job in result.jobs:
             self.log.info("Job %s has succeeded (%s): %s", job["id"], job["status"], job.get("details") or "no figures")
         return self.result(result.jobs)
-
-
-def _or_default(value: float | timedelta | None, name: str, default: float) -> float:
-    return default if value is None else parameters.seconds(value, name)
 
 
 def place(config: AdobeConfig) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, BaseSensorOperator, conf
 
-from airflow_provider_adobe_deletion import parameters
+from airflow_provider_adobe_deletion import options, parameters
 from airflow_provider_adobe_deletion.adobe.jobs import JobState
 from airflow_provider_adobe_deletion.adobe.waiting import Outcome, WaitPlan, WaitResult, Watch, look, utc_now
 from airflow_provider_adobe_deletion.outcome import DEFERRAL_GRACE, JOBS_XCOM, airflow_errors, check_outcome, understood
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_adobe_deletion.adobe.jobs import JobRef
+
+
+def given(kwargs: Mapping[str, Any], name: str, default: Any = None) -> Any:
+    """Return what the task, or else the DAG's ``default_args``, say of one of Airflow's own parameters."""
+    value = kwargs.get(name, (kwargs.get("default_args") or {}).get(name))
+    return default if value is None else value
 
 
 class AdobeJobSensor(BaseSensorOperator):
@@ -30,13 +36,14 @@ class AdobeJobSensor(BaseSensorOperator):
     :param adobe_conn_id: the connection of type ``adobe`` (templated).
     :param deferrable: whether it waits in the triggerer. Default: ``[operators] default_deferrable``.
     :param max_poll_interval: when deferred, the longest interval between two looks, in seconds or as a
-        timedelta; ``poke_interval`` is the shortest.
+        timedelta; ``poke_interval`` is the shortest, and not more.
     :param max_poll_failures: how many refused looks in a row are tolerated. Outages are tolerated until
         the ``timeout``. In ``mode="reschedule"`` nothing is counted and the timeout alone ends the wait.
     """
 
     template_fields: Sequence[str] = ("adobe_conn_id",)
     default_timeout: ClassVar[timedelta] = timedelta(days=1)
+    default_poke_interval: ClassVar[float] = 60.0
     default_max_poll_interval: ClassVar[float] = 900.0
 
     def __init__(
@@ -48,16 +55,19 @@ class AdobeJobSensor(BaseSensorOperator):
         max_poll_failures: int = 10,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("timeout", self.default_timeout.total_seconds())
-        super().__init__(**kwargs)
+        shortest, longest = parameters.intervals(
+            given(kwargs, "poke_interval"),
+            max_poll_interval,
+            (self.default_poke_interval, self.default_max_poll_interval),
+            "poke_interval",
+        )
+        timeout = parameters.seconds(given(kwargs, "timeout", self.default_timeout), "timeout")
+        super().__init__(**{**kwargs, "poke_interval": shortest, "timeout": timeout})
         if deferrable is None:
             deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
         self.adobe_conn_id = adobe_conn_id
         self.deferrable = parameters.flag(deferrable, "deferrable")
-        parameters.seconds(self.poke_interval, "poke_interval")
-        parameters.seconds(self.timeout, "timeout")
-        longest = self.default_max_poll_interval if max_poll_interval is None else max_poll_interval
-        self.max_poll_interval = max(parameters.seconds(longest, "max_poll_interval"), self.poke_interval)
+        self.max_poll_interval = longest
         self.max_poll_failures = parameters.count(max_poll_failures, "max_poll_failures")
         self._watch: Watch | None = None
 
@@ -76,6 +86,7 @@ class AdobeJobSensor(BaseSensorOperator):
         from airflow_provider_adobe_deletion.hooks.adobe import AdobeHook
 
         with airflow_errors():
+            options.minimum_deferral()
             plan = self._plan(context)
             with AdobeHook(self.adobe_conn_id).client as client:
                 result, place = client.run(look(plan)), client.config.place

@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
 
+from airflow_provider_adobe_deletion import parameters
 from airflow_provider_adobe_deletion.adobe.calls import checked_id
 from airflow_provider_adobe_deletion.adobe.jobs import JobKind, JobRef
 from airflow_provider_adobe_deletion.sensors.base import AdobeJobSensor
+
+_LARGEST_ID = 10**18
 
 
 class AdobeDataRepairJobSensor(AdobeJobSensor):
@@ -23,10 +26,10 @@ class AdobeDataRepairJobSensor(AdobeJobSensor):
 
     template_fields: Sequence[str] = (*AdobeJobSensor.template_fields, "report_suite_id", "job_id")
     default_timeout: ClassVar[timedelta] = timedelta(days=14)
+    default_poke_interval: ClassVar[float] = 900.0
     default_max_poll_interval: ClassVar[float] = 1800.0
 
     def __init__(self, *, report_suite_id: str, job_id: str | int, **kwargs: Any) -> None:
-        kwargs.setdefault("poke_interval", 900.0)
         super().__init__(**kwargs)
         self.report_suite_id = report_suite_id
         self.job_id = job_id
@@ -35,7 +38,7 @@ class AdobeDataRepairJobSensor(AdobeJobSensor):
         """Return the one job."""
         job_id: Any = self.job_id
         if isinstance(job_id, int) and not isinstance(job_id, bool):
-            job_id = str(job_id)
+            job_id = str(parameters.count(job_id, "job_id", most=_LARGEST_ID))
         scope = {"report_suite_id": checked_id(self.report_suite_id, "report_suite_id")}
         return (JobRef(JobKind.DATA_REPAIR, checked_id(job_id, "job_id"), scope),)
 

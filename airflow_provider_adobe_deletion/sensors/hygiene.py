@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, BaseSensorOperator, conf
 
-from airflow_provider_adobe_deletion import parameters
+from airflow_provider_adobe_deletion import options, parameters
 from airflow_provider_adobe_deletion.adobe.calls import checked_id
 from airflow_provider_adobe_deletion.adobe.errors import AdobeConfigError, AdobeError
 from airflow_provider_adobe_deletion.adobe.jobs import JobKind, JobRef
 from airflow_provider_adobe_deletion.adobe.lookup import is_outage
 from airflow_provider_adobe_deletion.adobe.waiting import utc_now
 from airflow_provider_adobe_deletion.outcome import DEFERRAL_GRACE, airflow_errors
-from airflow_provider_adobe_deletion.sensors.base import AdobeJobSensor
+from airflow_provider_adobe_deletion.sensors.base import AdobeJobSensor, given
 from airflow_provider_adobe_deletion.triggers.quota import NEVER, REFUSED, ROOM, TIMED_OUT, AdobeQuotaTrigger
 
 if TYPE_CHECKING:
@@ -33,21 +33,21 @@ class AdobeHygieneWorkOrderSensor(AdobeJobSensor):
 
     template_fields: Sequence[str] = (*AdobeJobSensor.template_fields, "workorder_id")
     default_timeout: ClassVar[timedelta] = timedelta(days=45)
+    default_poke_interval: ClassVar[float] = 1800.0
     default_max_poll_interval: ClassVar[float] = 7200.0
 
     def __init__(self, *, workorder_id: str | list[str], **kwargs: Any) -> None:
-        kwargs.setdefault("poke_interval", 1800.0)
         super().__init__(**kwargs)
         self.workorder_id = workorder_id
 
     def refs(self) -> tuple[JobRef, ...]:
         """Return the work orders, each once."""
-        given: Any = [self.workorder_id] if isinstance(self.workorder_id, str) else self.workorder_id
-        if not isinstance(given, list | tuple):
-            raise TypeError(f"workorder_id must be an id or a list of ids, not {type(given).__name__}.")
-        if not given:
+        listed: Any = [self.workorder_id] if isinstance(self.workorder_id, str) else self.workorder_id
+        if not isinstance(listed, list | tuple):
+            raise TypeError(f"workorder_id must be an id or a list of ids, not {type(listed).__name__}.")
+        if not listed:
             raise ValueError("workorder_id is an empty list.")
-        ids = dict.fromkeys(checked_id(value, "workorder_id") for value in given)
+        ids = dict.fromkeys(checked_id(value, "workorder_id") for value in listed)
         return tuple(JobRef(JobKind.WORK_ORDER, value) for value in ids)
 
 
@@ -65,10 +65,10 @@ class AdobeDatasetExpirationSensor(AdobeJobSensor):
 
     template_fields: Sequence[str] = (*AdobeJobSensor.template_fields, "dataset_id")
     default_timeout: ClassVar[timedelta] = timedelta(days=45)
+    default_poke_interval: ClassVar[float] = 1800.0
     default_max_poll_interval: ClassVar[float] = 7200.0
 
     def __init__(self, *, dataset_id: str, **kwargs: Any) -> None:
-        kwargs.setdefault("poke_interval", 1800.0)
         super().__init__(**kwargs)
         self.dataset_id = dataset_id
 
@@ -103,16 +103,14 @@ class AdobeHygieneQuotaSensor(BaseSensorOperator):
         max_poll_failures: int = 10,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("poke_interval", 900.0)
-        kwargs.setdefault("timeout", timedelta(days=32).total_seconds())
-        super().__init__(**kwargs)
+        poke_interval = parameters.seconds(given(kwargs, "poke_interval", 900.0), "poke_interval")
+        timeout = parameters.seconds(given(kwargs, "timeout", timedelta(days=32)), "timeout")
+        super().__init__(**{**kwargs, "poke_interval": poke_interval, "timeout": timeout})
         if deferrable is None:
             deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
         self.identities = identities
         self.adobe_conn_id = adobe_conn_id
         self.deferrable = parameters.flag(deferrable, "deferrable")
-        parameters.seconds(self.poke_interval, "poke_interval")
-        parameters.seconds(self.timeout, "timeout")
         self.max_poll_failures = parameters.count(max_poll_failures, "max_poll_failures")
         self._refusals = 0
 
@@ -120,6 +118,8 @@ class AdobeHygieneQuotaSensor(BaseSensorOperator):
         """Poke; or look once, and defer."""
         if not self.deferrable:
             return super().execute(context)
+        with airflow_errors():
+            options.minimum_deferral()
         if self.poke(context):
             return None
         deadline = (context["ti"].start_date or utc_now()) + timedelta(seconds=self.timeout)
@@ -168,10 +168,7 @@ class AdobeHygieneQuotaSensor(BaseSensorOperator):
         raise AirflowFailException("The trigger's event is not one that this version of the provider understands.")
 
     def _needed(self) -> int:
-        value: Any = self.identities
-        if isinstance(value, str) and value.strip().isascii() and value.strip().isdecimal():
-            value = int(value)
-        return parameters.count(value, "identities")
+        return parameters.rendered_count(self.identities, "identities")
 
     def _tolerate(self, error: AdobeError) -> None:
         """Return where the next look may help."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 import sys
 import time
 from typing import TYPE_CHECKING
 
-from airflow.providers.common.compat.sdk import conf
+from airflow_provider_adobe_deletion import options
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_deletion.hooks.adobe import AdobeHook
+
+log = logging.getLogger(__name__)
 
 _HOOK_MODULE = "airflow_provider_adobe_deletion.hooks.adobe"
 
@@ -23,7 +26,12 @@ async def dwell(started: float) -> None:
 
     :param started: when the trigger began to run, by the monotonic clock.
     """
-    least = conf.getfloat("adobe_deletion", "minimum_deferral", fallback=10.0)
+    try:
+        least = options.minimum_deferral()
+    except ValueError as error:
+        # The task has checked the worker's; the triggerer's may be another, and is not worth losing a wait for.
+        log.warning("%s Taking %.0f.", error, options.MINIMUM_DEFERRAL)
+        least = options.MINIMUM_DEFERRAL
     await asyncio.sleep(max(0.0, started + least - time.monotonic()))
 
 
