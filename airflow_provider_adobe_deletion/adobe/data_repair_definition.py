@@ -153,8 +153,9 @@ class DefinitionError(ValueError):
         super().__init__(self.violations)
 
     def __str__(self) -> str:
-        count = len(self.violations)
-        lines = [f"The Data Repair job definition has {count} {'error' if count == 1 else 'errors'}:"]
+        if len(self.violations) == 1:
+            return f"The job_definition has an error: {self.violations[0]}"
+        lines = [f"The job_definition has {len(self.violations)} errors:"]
         return "\n".join([*lines, *(f"- {violation}" for violation in self.violations)])
 
 
@@ -272,9 +273,13 @@ def unchecked_definition(raw: RawDefinition) -> UncheckedDefinition:
     if violations:
         raise DefinitionError(violations)
     try:
-        return UncheckedDefinition(json.loads(json.dumps(definition, allow_nan=False)))
+        unchecked = UncheckedDefinition(json.loads(json.dumps(definition, allow_nan=False)))
+        unchecked.digest()
+    except RecursionError:
+        raise _too_deep() from None
     except (TypeError, ValueError):
         raise DefinitionError([Violation("", "", "It holds something that JSON cannot express.")]) from None
+    return unchecked
 
 
 def definition_digest(definition: Mapping[str, Any]) -> str:
@@ -356,7 +361,10 @@ def _loaded(raw: RawDefinition) -> tuple[Any, list[Violation]]:
     if isinstance(raw, Repair):
         return raw.to_request(), []
     if not isinstance(raw, str):
-        return _plain(raw), []
+        try:
+            return _plain(raw), []
+        except RecursionError:
+            raise _too_deep() from None
     repeated: list[str] = []
 
     def as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -370,7 +378,7 @@ def _loaded(raw: RawDefinition) -> tuple[Any, list[Violation]]:
         message = f"It is not JSON: {error.msg} (line {error.lineno}, column {error.colno})."
         raise DefinitionError([Violation("", "", message)]) from None
     except RecursionError:
-        raise DefinitionError([Violation("", "", "It is nested too deeply.")]) from None
+        raise _too_deep() from None
     return definition, [
         Violation(
             _shown(name) if name in MATRIX else "",
@@ -379,6 +387,10 @@ def _loaded(raw: RawDefinition) -> tuple[Any, list[Violation]]:
         )
         for name in repeated
     ]
+
+
+def _too_deep() -> DefinitionError:
+    return DefinitionError([Violation("", "", "It is nested too deeply.")])
 
 
 def _plain(value: Any) -> Any:

@@ -332,15 +332,20 @@ def _members(expiry: datetime | None, display_name: str, description: str) -> di
 
 def _moment(value: str | date | datetime) -> datetime:
     if isinstance(value, str):
+        text = value.strip()
         try:
-            value = datetime.fromisoformat(value.strip())
+            # Python takes any character between some parts.
+            value = datetime.fromisoformat(text if text.isprintable() else "")
         except ValueError:
             raise ValueError("expiry is not an ISO 8601 date or time, such as 2030-12-31T00:00:00Z.") from None
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime.combine(value, time())
     if not isinstance(value, datetime):
         raise TypeError(f"expiry must be ISO 8601 text, a date or a time, not {type(value).__name__}.")
-    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+    try:
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+    except OverflowError:
+        raise ValueError("expiry is beyond the calendar: in UTC it has no year of four digits.") from None
 
 
 def _read_expiration(reply: Reply) -> DeletionJob:

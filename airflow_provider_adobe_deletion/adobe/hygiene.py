@@ -50,7 +50,8 @@ _FILTERS = frozenset(
 _SKEW = timedelta(minutes=5)
 _MARKER = re.compile(r"[A-Za-z0-9-]{4,64}", re.ASCII)
 _MARKED = re.compile(rf"\[({_MARKER.pattern})\]\s*$", re.ASCII)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# Beside control characters, what would turn the direction of the text around it, and what is no character at all.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 _DAILY = ("dailyConsumerDeleteIdentitiesQuota", "IDENTITY_DELETE_DAILY")
 _MONTHLY = (
     "monthlyConsumerDeleteIdentitiesQuota",
@@ -218,7 +219,7 @@ def check_target_services(value: Sequence[str] | None) -> tuple[str, ...] | None
     """
     if value is None:
         return None
-    if isinstance(value, str) or not all(isinstance(name, str) for name in value):
+    if not isinstance(value, list | tuple | set | frozenset) or not all(isinstance(name, str) for name in value):
         raise TypeError("target_services must be a list of names.")
     for known in (PROFILE_ONLY, DATA_LAKE_ONLY):
         if sorted(value) == sorted(known):

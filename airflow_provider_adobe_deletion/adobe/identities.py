@@ -509,15 +509,19 @@ class IdentityFile(IdentitySource):
         names = [name.strip() for name in header]
         if _UNDECODED.search("".join(names)):
             raise IdentitiesError("identities_path: the first line is not UTF-8.")
-        wanted = [self._id_column] + ([self._namespace_column] if self._namespace_column in names else [])
-        for name in wanted:
+        wanted = {"id_column": self._id_column}
+        if self._namespace_column in names:
+            wanted["namespace_column"] = self._namespace_column
+        for parameter, name in wanted.items():
             if names.count(name) != 1:
                 found = "no column" if name not in names else "more than one column"
-                raise IdentitiesError(f"identities_path has {found} named {name!r}; {_columns_found(names)}.")
+                raise IdentitiesError(
+                    f"identities_path has {found} named {name!r} ({parameter}); {_columns_found(names)}."
+                )
         if len(wanted) == 1 and self._namespace is None:
             raise IdentitiesError(
-                f"identities_path has no column named {self._namespace_column!r}, and the parameter namespace is not "
-                f"given; {_columns_found(names)}."
+                f"identities_path has no column named {self._namespace_column!r} (namespace_column), and the parameter "
+                f"namespace is not given; {_columns_found(names)}."
             )
         return _Layout(
             width=len(names),
@@ -883,7 +887,7 @@ def _beginning(data: bytes) -> bytes:
 def _checked_format(file_format: str | None, name: str) -> str:
     if file_format is not None:
         if file_format not in _FORMATS.values():
-            raise IdentitiesError("The file's format must be 'csv' or 'jsonl'.")
+            raise IdentitiesError("file_format must be 'csv' or 'jsonl'.")
         return file_format
     plain = name.lower().removesuffix(".gz")
     for suffix, known in _FORMATS.items():

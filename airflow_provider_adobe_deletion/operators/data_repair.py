@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, XComArg
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_adobe_deletion import parameters
 from airflow_provider_adobe_deletion.adobe.calls import checked_id
 from airflow_provider_adobe_deletion.adobe.errors import AdobeError
 from airflow_provider_adobe_deletion.adobe.jobs import JobState
-from airflow_provider_adobe_deletion.confidential import Confidential, rendered
+from airflow_provider_adobe_deletion.confidential import Confidential, held, rendered
 from airflow_provider_adobe_deletion.operators.base import AdobeDeletionOperator
 from airflow_provider_adobe_deletion.outcome import JOBS_XCOM, airflow_errors, all_problems
 from airflow_provider_adobe_deletion.submission import AlreadyCreated, Blocked, Found
@@ -35,6 +36,10 @@ LOCAL = "local"
 SERVER = "server"
 WAIT = "wait"
 FAIL = "fail"
+
+_DIGEST = re.compile(r"[0-9a-f]{16}")
+# No limit at all would be None.
+_MOST_SERVER_CALLS = 10**15
 
 
 class CostLimitError(SubmissionError):
@@ -73,13 +78,6 @@ class _RepairParameters(BaseOperator):
     date_range_end: str | date
     job_definition: Confidential | None
     definition_checks: str
-
-    def _hold(self, job_definition: Any) -> Confidential | None:
-        if job_definition is None:
-            return None
-        # Airflow looks for upstream tasks in plain template fields only.
-        XComArg.apply_upstream_relationship(self, job_definition)
-        return Confidential(job_definition, "Data Repair job definition")
 
     def _days(self, now: datetime | None = None) -> tuple[date, date]:
         from airflow_provider_adobe_deletion.adobe.data_repair import check_dates
@@ -144,7 +142,7 @@ class AdobeDataRepairEstimateOperator(_RepairParameters):
         self.report_suite_id = report_suite_id
         self.date_range_start = date_range_start
         self.date_range_end = date_range_end
-        self.job_definition = self._hold(job_definition)
+        self.job_definition = held(self, job_definition, "job_definition")
         self.definition_checks = parameters.choice(definition_checks, "definition_checks", (LOCAL, SERVER))
         self.adobe_conn_id = adobe_conn_id
 
@@ -245,7 +243,7 @@ class AdobeDataRepairJobOperator(AdobeDeletionOperator, _RepairParameters):
         self.report_suite_id = report_suite_id
         self.date_range_start = date_range_start
         self.date_range_end = date_range_end
-        self.job_definition = self._hold(job_definition)
+        self.job_definition = held(self, job_definition, "job_definition")
         self.max_server_calls = max_server_calls
         self.approved_digest = approved_digest
         guards = {"max_server_calls": max_server_calls, "approved_digest": approved_digest}
@@ -270,8 +268,10 @@ class AdobeDataRepairJobOperator(AdobeDeletionOperator, _RepairParameters):
                 definition = self._definition(self._context)
             with problem:
                 limit = _limit(self._given(self.max_server_calls, "max_server_calls"))
+            with problem:
+                approved = _approved(self._given(self.approved_digest, "approved_digest"))
         digest = repair_digest(self.report_suite_id, start, end, definition)
-        self._compare_approval(digest)
+        _compare_approval(approved, digest)
         self._work = RepairWork(
             report_suite_id=self.report_suite_id,
             start=start,
@@ -289,14 +289,6 @@ class AdobeDataRepairJobOperator(AdobeDeletionOperator, _RepairParameters):
         if name in self._guards and (value is None or value == ""):
             raise ValueError(f"{name} is set, but there is no value in it: its template rendered to nothing.")
         return value
-
-    def _compare_approval(self, digest: str) -> None:
-        approved = self._given(self.approved_digest, "approved_digest")
-        if approved is not None and str(approved).strip() != digest:
-            raise ApprovalError(
-                "What is about to be submitted is not what was approved: its digest (report suite, days, definition) "
-                f"is {digest}, and {str(approved).strip()[:40]!r} was approved. Nothing was submitted now."
-            )
 
     def work(self, config: AdobeConfig) -> RepairWork:
         """Return the repair to submit."""
@@ -465,17 +457,27 @@ class RepairWork:
 
 
 def _limit(value: Any) -> int | None:
+    return None if value is None else parameters.rendered_count(value, "max_server_calls", 0, _MOST_SERVER_CALLS)
+
+
+def _approved(value: Any) -> str | None:
     if value is None:
         return None
-    if isinstance(value, str):
-        if not value.strip().isascii() or not value.strip().isdecimal():
-            raise ValueError("max_server_calls must be a whole number.")
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"max_server_calls must be a whole number, not {type(value).__name__}.")
-    if value < 0:
-        raise ValueError("max_server_calls must not be negative.")
-    return value
+    if not isinstance(value, str):
+        raise TypeError(f"approved_digest must be a text, not {type(value).__name__}.")
+    if not _DIGEST.fullmatch(value.strip()):
+        raise ValueError(
+            "approved_digest must be the digest that AdobeDataRepairEstimateOperator returned, 16 hexadecimal digits."
+        )
+    return value.strip()
+
+
+def _compare_approval(approved: str | None, digest: str) -> None:
+    if approved not in (None, digest):
+        raise ApprovalError(
+            "What is about to be submitted is not what was approved: its digest (report suite, days, definition) "
+            f"is {digest}, and approved_digest is {approved}. Nothing was submitted now."
+        )
 
 
 def _actions(definition: Definition) -> dict[str, str]:

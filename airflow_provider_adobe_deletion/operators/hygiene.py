@@ -6,16 +6,17 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, cast
 
 from airflow.exceptions import AirflowProviderDeprecationWarning
-from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, ObjectStoragePath, XComArg
+from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, ObjectStoragePath
 
 from airflow_provider_adobe_deletion import parameters
 from airflow_provider_adobe_deletion.adobe.calls import checked_id
 from airflow_provider_adobe_deletion.adobe.errors import AdobeAPIError
 from airflow_provider_adobe_deletion.adobe.waiting import utc_now
-from airflow_provider_adobe_deletion.confidential import Confidential, rendered
+from airflow_provider_adobe_deletion.confidential import held, rendered
 from airflow_provider_adobe_deletion.operators.base import AdobeDeletionOperator, place
 from airflow_provider_adobe_deletion.outcome import airflow_errors
 from airflow_provider_adobe_deletion.submission import ADOPT, Blocked, ChangedInputError, Submitted
@@ -35,11 +36,14 @@ FAIL = "fail"
 SKIP = "skip"
 WARN = "warn"
 PACE = "pace"
+FILE_FORMATS = ("csv", "jsonl")
 
 # Adobe's clock and ours may differ a little.
 _AFTER_RESET = timedelta(seconds=30)
 _SLEEP = 60.0
 _QUOTA_REFUSALS = (400, 403, 429)
+_LONGEST_PATH = 4_096
+_FURTHEST = timedelta(days=36_500)
 
 
 class AdobeHygieneWorkOrderOperator(AdobeDeletionOperator):
@@ -54,10 +58,10 @@ class AdobeHygieneWorkOrderOperator(AdobeDeletionOperator):
         primary namespace, so a single dataset takes one namespace.
     :param identities: ``{namespace code: [ids]}`` (templated). Airflow stores its digest only. Give this or
         ``identities_path``.
-    :param identities_path: a file of identities, CSV with a header or JSON lines, plain or gzip, behind any URL
-        that Airflow's ``ObjectStoragePath`` reads (templated).
+    :param identities_path: a file of identities, CSV with a header or JSON lines, plain or gzip, behind any path or
+        URL that Airflow's ``ObjectStoragePath`` reads (templated).
     :param namespace: the code of all the file's identities' namespace (templated). Leave it out where a column
-        says it.
+        says it; it does not go with ``identities``.
     :param id_column: the column, or JSON member, of the ids.
     :param namespace_column: the column, or JSON member, of the namespaces' codes.
     :param file_format: ``csv`` or ``jsonl``, where the file's suffix does not say it.
@@ -98,7 +102,7 @@ class AdobeHygieneWorkOrderOperator(AdobeDeletionOperator):
         *,
         dataset_id: str | list[str],
         identities: Mapping[str, Sequence[str]] | None = None,
-        identities_path: str | None = None,
+        identities_path: str | PurePath | None = None,
         namespace: str | None = None,
         id_column: str = "id",
         namespace_column: str = "namespace",
@@ -114,12 +118,14 @@ class AdobeHygieneWorkOrderOperator(AdobeDeletionOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.dataset_id = dataset_id
-        self.identities = _held(self, identities, "identities")
+        self.identities = held(self, identities, "identities")
         self.identities_path = identities_path
         self.namespace = namespace
-        self.id_column = id_column
-        self.namespace_column = namespace_column
-        self.file_format = file_format
+        self.id_column = parameters.text(id_column, "id_column")
+        self.namespace_column = parameters.text(namespace_column, "namespace_column")
+        if id_column == namespace_column:
+            raise ValueError("id_column and namespace_column must be two different columns.")
+        self.file_format = None if file_format is None else parameters.choice(file_format, "file_format", FILE_FORMATS)
         self.display_name = display_name
         self.description = description
         self.target_services = target_services
@@ -197,11 +203,12 @@ class AdobeHygieneWorkOrderOperator(AdobeDeletionOperator):
             time.sleep(min(remaining, _SLEEP))
 
     def _request(self) -> WorkOrderRequest:
-        from airflow_provider_adobe_deletion.adobe.hygiene import WorkOrderRequest
+        from airflow_provider_adobe_deletion.adobe.hygiene import DISPLAY_NAME_LIMIT, WorkOrderRequest
 
         return WorkOrderRequest(
             self.dataset_id,
-            f"{self.dag_id} {self.task_id}" if self.display_name is None else self.display_name,
+            # Together the two ids may be longer than what Adobe takes.
+            f"{self.dag_id} {self.task_id}"[:DISPLAY_NAME_LIMIT] if self.display_name is None else self.display_name,
             self.description,
             self.target_services,
             self.payload_format,
@@ -214,6 +221,8 @@ class AdobeHygieneWorkOrderOperator(AdobeDeletionOperator):
         if (self.identities is None) == (self.identities_path is None):
             raise ValueError("Give identities or identities_path, and not both.")
         if self.identities is not None:
+            if self.namespace is not None:
+                raise ValueError("namespace goes with identities_path; in identities each list has its own.")
             assert self._context is not None
             given = rendered(self, self.identities.value, self._context, "identities")
             return IdentityMapping(given, on_bad_row=self.on_bad_row)
@@ -425,7 +434,9 @@ class AdobeDatasetExpirationOperator(AdobeDeletionOperator):
         checked_id(self.dataset_id, "dataset_id")
         checked_text(self.display_name, "display_name", DISPLAY_NAME_LIMIT, required=True)
         checked_text(self.description, "description", DESCRIPTION_LIMIT, lines=True)
-        parse_expiry(self.expiry)
+        expiry = parse_expiry(self.expiry)
+        if self.wait_for_completion and expiry - utc_now() > _FURTHEST:
+            raise ValueError("expiry is too far ahead to wait for: more than 100 years. Set wait_for_completion=False.")
         if self._context is not None and self._context["ti"].try_number <= 1:
             check_expiry(self.expiry)
 
@@ -522,7 +533,7 @@ class AdobeHygieneDeleteJobOperator(BaseOperator):
             AirflowProviderDeprecationWarning,
             stacklevel=2,
         )
-        self.users = _held(self, users, "users")
+        self.users = held(self, users, "users")
         self.submission_key = submission_key
         self.adobe_conn_id = adobe_conn_id
 
@@ -554,20 +565,15 @@ def _paced(lack: Shortage) -> Exception:
     return QuotaError(f"One work order is larger than all of a day's or month's quota: {lack}. It was not submitted.")
 
 
-def _held(operator: BaseOperator, value: Any, noun: str) -> Confidential | None:
-    if value is None:
-        return None
-    # Airflow looks for upstream tasks in plain template fields only.
-    XComArg.apply_upstream_relationship(operator, value)
-    return Confidential(value, noun)
-
-
 def _path(value: Any) -> ObjectStoragePath:
-    if not isinstance(value, str):
-        raise TypeError(f"identities_path must be a path or URL, not {type(value).__name__}.")
-    if not value.strip():
-        raise ValueError("identities_path is empty.")
-    return ObjectStoragePath(value)
+    if isinstance(value, PurePath):
+        value = str(value)
+    path = parameters.text(value, "identities_path", _LONGEST_PATH)
+    try:
+        return ObjectStoragePath(path)
+    except Exception as error:
+        # What is said may quote the path, and with it a credential.
+        raise ValueError(f"identities_path is no path or URL that Airflow can read ({type(error).__name__}).") from None
 
 
 def _opened(path: ObjectStoragePath) -> BinaryIO:

@@ -57,9 +57,10 @@ def guarded(what: str) -> Iterator[None]:
         reason = type(error).__name__
         if isinstance(error, OSError) and error.errno is not None:
             reason += f": {os.strerror(error.errno)}"
-        raise IdentitiesUnreadableError(
-            f"identities_path cannot be {what} ({reason}). Nothing was submitted now."
-        ) from None
+        # Where the address itself is wrong (no such protocol, for one), a retry finds it as wrong.
+        hopeless = what == "opened" and type(error) is ValueError
+        kind = ValueError if hopeless else IdentitiesUnreadableError
+        raise kind(f"identities_path cannot be {what} ({reason}). Nothing was submitted now.") from None
 
 
 class GuardedStream:

@@ -469,7 +469,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
         "variables.nonsense.setValue",
     ]
     text = str(caught.value)
-    assert text.startswith("The Data Repair job definition has 23 errors:\n- comment: ")
+    assert text.startswith("The job_definition has 23 errors:\n- comment: ")
     assert text.count("\n- ") == 23
     assert not any(violation.variable == "prop2" for violation in caught.value.violations)
 

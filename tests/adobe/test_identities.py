@@ -233,11 +233,14 @@ class TestCsv:
 class TestHeader:
     def test_a_missing_id_column(self) -> None:
         text = refused(in_file("mail,namespace\nx,email\n"))
-        assert text == "identities_path has no column named 'id'; its first line has 2 columns and must name them."
+        assert (
+            text
+            == "identities_path has no column named 'id' (id_column); its first line has 2 columns and must name them."
+        )
 
     def test_a_missing_namespace(self) -> None:
         text = refused(in_file("id,ns\nx,email\n"))
-        assert "no column named 'namespace', and the parameter namespace is not given" in text
+        assert "no column named 'namespace' (namespace_column), and the parameter namespace is not given" in text
 
     def test_an_ambiguous_column(self) -> None:
         assert "more than one column named 'id'" in refused(in_file("id,id,namespace\na,b,email\n"))
