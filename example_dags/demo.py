@@ -40,7 +40,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder, LocalAirflow(HERE, _environment(adobe, folder)) as airflow:
             say(f"Airflow is healthy at {airflow.url}")
             runs = {dag_id: airflow.trigger(dag_id) for dag_id in DAGS}
-            say(f"Somebody approves the repair: {_approve(airflow, DAGS[0], runs[DAGS[0]])}")
+            say(f"Somebody approves the repair: {approve(airflow, DAGS[0], runs[DAGS[0]])}")
             good = True
             for dag_id, run_id in runs.items():
                 state = airflow.wait(dag_id, run_id)
@@ -85,11 +85,13 @@ def _identities(folder: Path) -> Path:
     return path
 
 
-def _approve(airflow: LocalAirflow, dag_id: str, run_id: str) -> str:
+def approve(airflow: LocalAirflow, dag_id: str, run_id: str) -> str:
     """Do what a person does on the *Required actions* page: read the request, copy the digest, approve."""
     path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/approve/-1/hitlDetails"
     while not airflow.task_is(dag_id, run_id, "approve", "awaiting_input", "deferred"):
         time.sleep(0.5)
+    # A person reads first. Airflow 3.3 can fail a task by mistake that goes on within seconds of its pause.
+    time.sleep(10)
     request = airflow.api("GET", path)
     digest = airflow.xcom(dag_id, run_id, "estimate")["digest"]
     airflow.api("PATCH", path, json={"chosen_options": ["Approve"], "params_input": {"digest": digest}})

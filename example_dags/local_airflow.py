@@ -163,7 +163,8 @@ class LocalAirflow:
 
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Return the run's task instances in the order in which they started."""
-        found = self.api("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+        found = self.api("GET", path, params={"limit": 100})["task_instances"]
         return sorted(found, key=lambda task: task["start_date"] or "9")
 
     def task_is(self, dag_id: str, run_id: str, task_id: str, *states: str) -> bool:
@@ -182,6 +183,11 @@ class LocalAirflow:
             if error.response.status_code == 404:
                 return None
             raise
+
+    def task_state(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
+        """Return what a task keeps over its tries (Airflow 3.3 and later)."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/state-store"
+        return {entry["key"]: entry["value"] for entry in self.api("GET", path)["task_state_store"]}
 
     def log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> str:
         """Return a task's log as text."""
