@@ -7,7 +7,16 @@ from typing import Any
 from airflow_provider_adobe_deletion import __version__
 from airflow_provider_adobe_deletion.connection_form import conn_fields, ui_field_behaviour
 
-_INTEGRATION = "Adobe (delete and repair data)"
+_NAME = "Adobe (delete and repair data)"
+_DATA_REPAIR = "Adobe Analytics Data Repair"
+_HYGIENE = "Adobe Experience Platform Data Hygiene"
+_PROFILE = "Adobe Real-Time Customer Profile"
+_DOCUMENTS = {
+    _NAME: "https://developer.adobe.com/experience-platform-apis/",
+    _DATA_REPAIR: "https://developer.adobe.com/analytics-apis/docs/2.0/guides/endpoints/data-repair/",
+    _HYGIENE: "https://experienceleague.adobe.com/en/docs/experience-platform/data-lifecycle/home",
+    _PROFILE: "https://experienceleague.adobe.com/docs/experience-platform/profile/api/profile-system-jobs.html",
+}
 _PACKAGE = "airflow_provider_adobe_deletion"
 
 
@@ -15,29 +24,36 @@ def get_provider_info() -> dict[str, Any]:
     """Return the provider info; Airflow 2.11 ignores the keys that it does not know."""
     return {
         "package-name": "airflow-provider-adobe-deletion",
-        "name": _INTEGRATION,
+        "name": _NAME,
         "description": "Delete and repair data in Adobe: Data Repair, Data Hygiene and Real-Time Customer Profile.",
         "versions": [__version__],
         "integrations": [
-            {
-                "integration-name": _INTEGRATION,
-                "external-doc-url": "https://developer.adobe.com/experience-platform-apis/",
-                "tags": ["service"],
-            }
+            {"integration-name": name, "external-doc-url": url, "tags": ["service"]} for name, url in _DOCUMENTS.items()
         ],
         "connection-types": [
             {
                 "connection-type": "adobe",
                 "hook-class-name": f"{_PACKAGE}.hooks.adobe.AdobeHook",
-                "hook-name": _INTEGRATION,
+                "hook-name": _NAME,
                 "conn-fields": conn_fields(),
                 "ui-field-behaviour": ui_field_behaviour(),
             }
         ],
-        "hooks": [_modules("hooks.adobe")],
-        "operators": [_modules("operators.data_repair", "operators.hygiene", "operators.profile")],
-        "sensors": [_modules("sensors.data_repair", "sensors.hygiene", "sensors.profile")],
-        "triggers": [_modules("triggers.job", "triggers.moment", "triggers.quota")],
+        "hooks": [_modules(_NAME, "hooks.adobe")],
+        "operators": [
+            _modules(_DATA_REPAIR, "operators.data_repair"),
+            _modules(_HYGIENE, "operators.hygiene"),
+            _modules(_PROFILE, "operators.profile"),
+        ],
+        "sensors": [
+            _modules(_DATA_REPAIR, "sensors.data_repair"),
+            _modules(_HYGIENE, "sensors.hygiene"),
+            _modules(_PROFILE, "sensors.profile"),
+        ],
+        "triggers": [
+            _modules(_NAME, "triggers.job"),
+            _modules(_HYGIENE, "triggers.moment", "triggers.quota"),
+        ],
         "config": {
             "adobe_deletion": {
                 "description": "Options of the Adobe deletion provider.",
@@ -64,5 +80,5 @@ def get_provider_info() -> dict[str, Any]:
     }
 
 
-def _modules(*names: str) -> dict[str, Any]:
-    return {"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.{name}" for name in names]}
+def _modules(integration: str, *names: str) -> dict[str, Any]:
+    return {"integration-name": integration, "python-modules": [f"{_PACKAGE}.{name}" for name in names]}
