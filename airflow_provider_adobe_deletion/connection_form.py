@@ -5,16 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_adobe_deletion.adobe.config import ANALYTICS_URL, IMS_URL, PLATFORM_URL
+
 
 @dataclass(frozen=True)
 class FormField:
-    """One extra of the connection as people see it."""
+    """One extra of the connection as people see it.
+
+    :param suggestion: a value that suits many; Airflow 3 offers it while one types, Airflow 2 shows it in the empty
+        field.
+    """
 
     name: str
     label: str
     help: str
     secret: bool = False
     choices: tuple[str, ...] = ()
+    suggestion: str = ""
 
     @property
     def default(self) -> str | None:
@@ -22,6 +29,7 @@ class FormField:
         return self.choices[0] if self.choices else None
 
 
+_ADDRESS = "Leave empty for Adobe's. https only, except on loopback."
 FIELDS = (
     FormField("org_id", "Organization id", "Required. The IMS organisation, ending in @AdobeOrg."),
     FormField(
@@ -34,6 +42,7 @@ FIELDS = (
         "scopes",
         "OAuth scopes",
         "Comma separated, as the developer console shows them for the server-to-server credential.",
+        suggestion="openid,AdobeID,read_organizations,additional_info.projectedProductContext,session",
     ),
     FormField(
         "global_company_id",
@@ -50,10 +59,15 @@ FIELDS = (
         "PEM, from BEGIN to END. Lost line breaks are restored. Only for jwt.",
         secret=True,
     ),
-    FormField("metascopes", "Metascopes (JWT)", "Comma separated, such as ent_dataservices_sdk. Only for jwt."),
-    FormField("ims_url", "IMS address", "Leave empty for Adobe's. https only, except on loopback."),
-    FormField("platform_url", "Platform address", "Leave empty for Adobe's. https only, except on loopback."),
-    FormField("analytics_url", "Analytics address", "Leave empty for Adobe's. https only, except on loopback."),
+    FormField(
+        "metascopes",
+        "Metascopes (JWT)",
+        "Comma separated, such as ent_dataservices_sdk. Only for jwt.",
+        suggestion="ent_dataservices_sdk",
+    ),
+    FormField("ims_url", "IMS address", _ADDRESS, suggestion=IMS_URL),
+    FormField("platform_url", "Platform address", _ADDRESS, suggestion=PLATFORM_URL),
+    FormField("analytics_url", "Analytics address", _ADDRESS, suggestion=ANALYTICS_URL),
 )
 
 
@@ -65,9 +79,15 @@ def conn_fields() -> dict[str, Any]:
 def ui_field_behaviour() -> dict[str, Any]:
     """Return which standard fields to hide and how to name the others, as Airflow 3 spells it."""
     return {
-        "hidden-fields": ["host", "port", "schema", "extra"],
-        "relabeling": {"login": "Client id (API key)", "password": "Client secret"},
-        "placeholders": {"login": "client id of the developer-console project"},
+        # Airflow 3.3.1 and 3.3.2 refuse to test a connection that has no port (apache/airflow#73298).
+        "hidden-fields": ["host", "schema", "extra"],
+        "relabeling": {"login": "Client id (API key)", "password": "Client secret", "port": "Port (not used)"},
+        "placeholders": {
+            "login": "client id of the developer-console project",
+            "password": "client secret of the same credential",
+            "port": "443, for the button that tests (Airflow 3.3.2)",
+            **{field.name: field.suggestion for field in FIELDS if field.suggestion},
+        },
     }
 
 
@@ -92,6 +112,8 @@ def _declared(field: FormField) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": ["string", "null"]}
     if field.secret:
         schema["format"] = "password"
+    if field.suggestion:
+        schema["examples"] = [field.suggestion]
     if field.choices:
         schema |= {"enum": list(field.choices), "default": field.default}
     return {"label": field.label, "description": field.help, "schema": schema}

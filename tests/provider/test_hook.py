@@ -197,6 +197,8 @@ class TestForm:
             assert isinstance(field, PasswordField) == (schema.get("format") == "password")
             assert isinstance(field.widget, BS3PasswordFieldWidget) == (schema.get("format") == "password")
             assert field.default == schema.get("default")
+            offered = schema.get("examples", [None])[0]
+            assert connection["ui-field-behaviour"]["placeholders"].get(name) == offered
             choices = [check.values for check in field.validators if isinstance(check, AnyOf)]
             assert [list(values) for values in choices] == ([schema["enum"]] if "enum" in schema else [])
         assert AdobeHook.get_ui_field_behaviour() == {
