@@ -48,6 +48,11 @@ class _Shelf:
     waiters: list[_Waiter] = field(default_factory=list)
     timer: asyncio.TimerHandle | None = None
     wakes_at: float = 0.0
+    listing: bool = False
+
+
+def _jobs(waiters: list[_Waiter]) -> int:
+    return sum(len(waiter.poll.refs) for waiter in waiters)
 
 
 class Board:
@@ -104,8 +109,11 @@ class Board:
     def _wake(self, place: _Shelf, at: float) -> None:
         if place.timer is not None:
             place.timer.cancel()
-        place.wakes_at = at
-        place.timer = asyncio.get_running_loop().call_at(at, self._begin, place, context=self._context)
+            place.timer = None
+        # Whoever is due while the list is read is answered by the next reading, with all who have come by then.
+        if not place.listing:
+            place.wakes_at = at
+            place.timer = asyncio.get_running_loop().call_at(at, self._begin, place, context=self._context)
 
     def _begin(self, place: _Shelf) -> None:
         """Take those whom a round is to answer, and set the clock for the others."""
@@ -113,25 +121,32 @@ class Board:
         place.timer = None
         waiting = [waiter for waiter in place.waiters if not waiter.answer.done()]
         ready = [waiter for waiter in waiting if waiter.earliest <= now]
-        if not self._lists.worth(place.name, len(ready)):
+        place.listing = self._lists.worth(place.name, _jobs(ready), _jobs(waiting))
+        if not place.listing:
             ready = [waiter for waiter in ready if waiter.latest <= now + _SLACK]
         chosen = set(map(id, ready))
         place.waiters = [waiter for waiter in waiting if id(waiter) not in chosen]
+        self._rest(place)
+        if ready:
+            self._start(self._round(place, ready, now, listing=place.listing))
+
+    def _rest(self, place: _Shelf) -> None:
+        """Set the clock for those who wait, if any."""
         if place.waiters:
             self._wake(place, min(waiter.latest for waiter in place.waiters))
-        else:
-            del self._shelves[place.name]
-        if ready:
-            self._start(self._round(ready, now))
+        elif not place.listing:
+            self._shelves.pop(place.name, None)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, context=self._context)
         self._rounds.add(task)
         task.add_done_callback(self._rounds.discard)
 
-    async def _round(self, waiters: list[_Waiter], began: float) -> None:
+    async def _round(self, place: _Shelf, waiters: list[_Waiter], began: float, *, listing: bool) -> None:
         try:
-            asking = await self._from_list(waiters, began)
+            asking = [(waiter, Seen()) for waiter in waiters]
+            if listing:
+                asking = await self._from_list(place, waiters, began)
             await self._one_by_one(asking)
         except asyncio.CancelledError:
             for waiter in waiters:
@@ -144,11 +159,17 @@ class Board:
                     # One exception object must not collect the tracebacks of many.
                     waiter.answer.set_exception(AdobeConfigError(*error.args) if is_config else error)
 
-    async def _from_list(self, waiters: list[_Waiter], began: float) -> list[tuple[_Waiter, Seen]]:
+    async def _from_list(self, place: _Shelf, waiters: list[_Waiter], began: float) -> list[tuple[_Waiter, Seen]]:
         """Answer those whom the list can; return the others that are due, with what is known for them."""
         refs = list(dict.fromkeys(ref for waiter in waiters for ref in waiter.poll.refs))
         since = min(waiter.poll.since for waiter in waiters)
-        by_list: Listed = await self._runner.arun(listed(refs, since, self._cloud, self._lists))
+        try:
+            by_list: Listed = await self._runner.arun(listed(refs, since, self._cloud, self._lists))
+        finally:
+            place.listing = False
+            # Unless the board was closed meanwhile.
+            if self._shelves.get(place.name) is place:
+                self._rest(place)
         left: list[tuple[_Waiter, Seen]] = []
         answered: list[tuple[_Waiter, Seen]] = []
         for waiter in waiters:

@@ -54,10 +54,15 @@ class Lists:
     _patience: dict[tuple[str, ...], float] = field(default_factory=dict)
     _useless_for: dict[tuple[str, ...], int] = field(default_factory=dict)
 
-    def worth(self, name: tuple[str, ...], count: int) -> bool:
-        """Whether to ask the list for so many jobs."""
+    def worth(self, name: tuple[str, ...], count: int, among: int = 0) -> bool:
+        """Whether to ask the list for so many jobs.
+
+        :param among: how many jobs are waited for in all, among which those are likely to be spread.
+        """
+        if count < 2 or count * _PAGE_SIZE < among * _JOBS_PER_PAGE_WORTH_IT:
+            return False
         grown = count >= 2 * self._useless_for.get(name, 0)
-        return count > 1 and (grown or time.monotonic() >= self._alone_until.get(name, 0.0))
+        return grown or time.monotonic() >= self._alone_until.get(name, 0.0)
 
     def learn(self, name: tuple[str, ...], count: int, useful: bool) -> None:
         """Remember whether it was worth it.
