@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from local_airflow import LocalAirflow
 
 from airflow_provider_adobe_deletion.simulator import AdobeSimulator
 from tests.real_airflow.confidential_files import write_files
+from tests.real_airflow.example_runs import Observed, observe
 from tests.real_airflow.postgres import LocalPostgres
 
 CONFIDENTIAL_DAG = Path(__file__).parent / "dags" / "confidential.py"
@@ -52,6 +53,13 @@ def stands(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         with ThreadPoolExecutor() as pool:
             starting = {name: pool.submit(_started, name, stack, tmp_path_factory.mktemp(name)) for name in wanted}
         yield {name: future.result() for name, future in starting.items()}
+
+
+@pytest.fixture(scope="session")
+def observing(stands: Mapping[str, Stand]) -> Iterator[Mapping[str, Future[Observed]]]:
+    """Run the example DAGs on all databases at the same time, and beside whatever else is tested: they mostly wait."""
+    with ThreadPoolExecutor() as pool:
+        yield {name: pool.submit(observe, stand.airflow, stand.adobe) for name, stand in stands.items()}
 
 
 @pytest.fixture

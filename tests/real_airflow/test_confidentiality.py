@@ -117,7 +117,10 @@ class Searched:
 
 
 @pytest.fixture(scope="module")
-def searching(stands: Mapping[str, Stand]) -> Iterator[Mapping[str, Searched]]:
+def searching(request: pytest.FixtureRequest, stands: Mapping[str, Stand]) -> Iterator[Mapping[str, Searched]]:
+    if any("observing" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        # What else is to be run need not wait for this.
+        request.getfixturevalue("observing")
     with ExitStack() as stack:
         yield {name: search(stand, Adobes(stack)) for name, stand in stands.items() if stand.postgres is not None}
 
@@ -315,7 +318,7 @@ def test_the_search_goes_everywhere(searched: Searched) -> None:
     assert {"statement INSERT trigger", "statement UPDATE task_instance"} <= set(searched.places)
     components = ("api-server", "scheduler", "dag-processor", "triggerer")
     assert {f"{name}.log" for name in components} <= set(searched.places)
-    assert searched.places["log of confidential_data.literal"] == 2, "one of the worker's, and one of the triggerer's"
+    assert searched.places["log of confidential_data.literal"] >= 2, "the worker's, and the triggerer's"
 
 
 def test_the_clients_log_all_they_can(searched: Searched) -> None:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Mapping
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
-from demo import DAGS, approve
+import sqlalchemy
+from demo import DAGS
 from local_airflow import LocalAirflow
 
 from airflow_provider_adobe_deletion.simulator import AdobeSimulator
 from tests.real_airflow.conftest import DATABASES, Stand
+from tests.real_airflow.example_runs import APPROVAL, HYGIENE, PROFILE, ROLLOUT, Observed
 
-APPROVAL, PROFILE, HYGIENE, ROLLOUT = DAGS
 SUITE_DAYS = [
     ("exampledev", "2026-08-01", "2026-08-01"),
     ("exampledev", "2026-08-01", "2026-08-31"),
@@ -29,75 +28,9 @@ SUITE_DAYS = [
 pytestmark = pytest.mark.parametrize("database", DATABASES)
 
 
-@dataclass(frozen=True)
-class Observed:
-    """How the runs of the example DAGs ended.
-
-    :param runs: the runs' ids by DAG.
-    :param interrupted: the tasks that were deferred when the triggerer was restarted, as DAG and task, each with the
-        id of that triggerer.
-    """
-
-    stand: Stand
-    runs: Mapping[str, str]
-    states: Mapping[str, str]
-    interrupted: Mapping[tuple[str, str], int]
-
-    @property
-    def airflow(self) -> LocalAirflow:
-        return self.stand.airflow
-
-    @property
-    def adobe(self) -> AdobeSimulator:
-        return self.stand.adobe
-
-    def tasks(self, dag_id: str) -> list[dict[str, Any]]:
-        return self.airflow.tasks(dag_id, self.runs[dag_id])
-
-    def xcom(self, dag_id: str, task_id: str, key: str = "return_value") -> Any:
-        return self.airflow.xcom(dag_id, self.runs[dag_id], task_id, key)
-
-    def task_state(self, dag_id: str, task_id: str) -> dict[str, Any]:
-        return self.airflow.task_state(dag_id, self.runs[dag_id], task_id)
-
-
-@pytest.fixture(scope="module")
-def observing(stands: Mapping[str, Stand]) -> Iterator[Mapping[str, Future[Observed]]]:
-    """Run the example DAGs on all databases at the same time, since they mostly wait."""
-    with ThreadPoolExecutor() as pool:
-        yield {name: pool.submit(observe, stand) for name, stand in stands.items()}
-
-
 @pytest.fixture
 def observed(stand: Stand, observing: Mapping[str, Future[Observed]], database: str) -> Observed:
     return observing[database].result()
-
-
-def observe(stand: Stand) -> Observed:
-    airflow = stand.airflow
-    # The one that takes longest comes first.
-    runs = {dag_id: airflow.trigger(dag_id) for dag_id in reversed(DAGS)}
-    interrupted = deferred(airflow, runs)
-    airflow.restart("triggerer")
-    approve(airflow, APPROVAL, runs[APPROVAL])
-    states = {dag_id: airflow.wait(dag_id, run_id) for dag_id, run_id in runs.items()}
-    return Observed(stand, runs, states, interrupted)
-
-
-def deferred(airflow: LocalAirflow, runs: Mapping[str, str]) -> dict[tuple[str, str], int]:
-    """Wait until the triggerer works for the DAGs whose jobs take long, and return all tasks that it works for."""
-    end = time.monotonic() + 120
-    while time.monotonic() < end:
-        found = {
-            (dag_id, task["task_id"]): task["triggerer_job"]["id"]
-            for dag_id, run_id in runs.items()
-            for task in airflow.tasks(dag_id, run_id)
-            if task["state"] == "deferred" and task["triggerer_job"]
-        }
-        if {PROFILE, HYGIENE} <= {dag_id for dag_id, _ in found}:
-            return found
-        time.sleep(0.3)
-    raise TimeoutError("the example DAGs have not come to wait in the triggerer")
 
 
 def test_every_task_succeeds_at_its_first_try(observed: Observed) -> None:
@@ -116,9 +49,14 @@ def mistakes(airflow: LocalAirflow) -> str:
     return "\n".join(line for line in lines if "finished with state" in line)
 
 
-def test_the_metadata_are_where_they_should_be(observed: Observed, database: str) -> None:
-    shown = observed.airflow.airflow("config", "get-value", "database", "sql_alchemy_conn")
-    assert f"{database}{'+psycopg2' if database == 'postgresql' else ''}://" in shown
+def test_the_metadata_are_where_they_should_be(observed: Observed, stand: Stand) -> None:
+    assert (observed.airflow.home / "airflow.db").exists() == (stand.postgres is None)
+    if stand.postgres is not None:
+        engine = sqlalchemy.create_engine(stand.postgres.url())
+        with engine.connect() as connection:
+            runs = connection.execute(sqlalchemy.text("SELECT run_id FROM dag_run")).scalars().all()
+        engine.dispose()
+        assert set(observed.runs.values()) <= set(runs)
 
 
 def test_a_restart_of_the_triggerer_goes_unnoticed(observed: Observed) -> None:
