@@ -335,7 +335,7 @@ def test_literals_are_a_count_and_a_digest(searched: Searched) -> None:
     described = {
         "identities, 3 entries": shown["literal"]["identities"],
         "users, 1 entry": shown["users"]["users"],
-        "Data Repair job definition": shown["repair"]["job_definition"],
+        "job_definition": shown["repair"]["job_definition"],
     }
     for words, text in described.items():
         assert re.fullmatch(f"<{words}, sha256 [0-9a-f]{{12}}>", text)
