@@ -465,7 +465,8 @@ def walk(
     :param enough: whether what was found so far will do.
     """
     found: dict[str, DeletionJob] = {}
-    for number in range(max_pages):
+    number = 0
+    for _ in range(max_pages):
         page: ListPage = yield page_call(number)
         new = {job.id: job for job in page.jobs if job.id not in found}
         found.update(new)
@@ -473,10 +474,12 @@ def walk(
             break
         if page.total is not None and len(found) >= page.total:
             return Listing(tuple(found.values()), complete=True)
-        if not new:
+        if not new and (number == 0 or page.total is None):
             return Listing(tuple(found.values()), complete=page.total is None and not page.jobs)
         if page.total is None and len(page.jobs) < PAGE_SIZE:
             return Listing(tuple(found.values()), complete=True)
+        # What was created during the walk is on the first page now, and has moved the others on.
+        number = number + 1 if new else 0
     return Listing(tuple(found.values()), complete=False)
 
 
