@@ -424,7 +424,7 @@ class TestNothingLeaks:
             repair(job_definition=Repair().delete("evar1", where=contains(CANARY)))
             repair(task_id="u", job_definition={"variables": {"evar1": {"action": "set", "setValue": CANARY}}})
         stored = json.dumps(Serialized.to_dict(dag), default=str)
-        assert "<Data Repair job definition, 1 entry, sha256 " in stored
+        assert "<job_definition, 1 entry, sha256 " in stored
         assert CANARY not in stored
 
 
