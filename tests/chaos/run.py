@@ -36,6 +36,7 @@ class Chaos:
     seed: int
     at_once: int = 16
     minutes: float | None = None
+    least_kills: int = 0
     patience: float = 600.0
     rates: Rates = field(default_factory=Rates)
 
@@ -114,6 +115,8 @@ def _run_all(
             ended, moved = len(started) - active, time.monotonic()
             tell(f"{ended} of {len(started)} runs have ended, {active} are active")
         late = chaos.minutes is not None and time.monotonic() - began > chaos.minutes * 60
+        # On a slow machine the first task may not have begun by then.
+        late = late and sum(killer.kills.values()) >= chaos.least_kills
         if late and killer.is_alive():
             tell("Time is up: no more runs, no more kills")
             killer.stop()
