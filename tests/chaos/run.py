@@ -28,6 +28,7 @@ class Chaos:
     :param seed: of all dice. What is scheduled when is Airflow's business, so no two runs are the same.
     :param at_once: how many DAG runs are active at the same time.
     :param minutes: after this nothing is started or killed any more.
+    :param least_kills: but not before so much has been killed.
     :param patience: how many seconds may pass without a run's end before what is left counts as lost.
     :param rates: how often things die.
     """
