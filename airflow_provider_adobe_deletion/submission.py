@@ -400,10 +400,12 @@ class Submission:
         """Say why a repeated request was refused, though its job is not to be seen."""
         try:
             yield from work.refused(error)
-        except Blocked:
-            # Another job is the reason, so neither this request nor the one before made one.
-            self._records.save(replace(record, refused=True))
-            raise
+        except Blocked as blocked:
+            # While another job runs, neither this request nor the one before can have made one. If it has ended,
+            # the reason may as well be that the one before did.
+            if not blocked.job.state.terminal:
+                self._records.save(replace(record, refused=True))
+                raise
         if isinstance(error, AdobeAPIError) and not isinstance(error, AdobeServerError | AdobeRateLimitError):
             raise IndeterminateError(
                 f"{error} It repeated an earlier request of unknown outcome. {_advice(work, record.at)}"

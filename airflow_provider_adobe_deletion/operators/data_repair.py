@@ -329,7 +329,7 @@ class AdobeDataRepairJobOperator(AdobeDeletionOperator, _RepairParameters):
         return job["id"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class RepairWork:
     """The submission of one Data Repair job."""
 
@@ -343,6 +343,8 @@ class RepairWork:
     wait_if_busy: bool
     adobe_conn_id: str
     organisation: str = ""
+    ended_before: frozenset[str] | None = None
+    """The jobs that had ended when this run found the suite free; ``None`` if it did not look."""
 
     def at(self, config: AdobeConfig) -> RepairWork:
         """Return the same work for the organisation of a connection."""
@@ -370,7 +372,9 @@ class RepairWork:
     def prepare(self) -> Flow[str | None]:
         """Make sure that the cost is allowed and the suite is free, and return a fresh estimate's token."""
         estimate = yield from self._estimated()
-        yield from self._refuse_if_busy(JobState.PENDING, JobState.RUNNING)
+        jobs = yield from self._suite_jobs()
+        self._refuse_if_busy(jobs, JobState.PENDING, JobState.RUNNING)
+        self.ended_before = frozenset(job.id for job in jobs if job.state.terminal)
         if self.ask_server:
             yield from self._validate(estimate)
             # Whether the validation used the token up is not documented.
@@ -378,8 +382,14 @@ class RepairWork:
         return json.dumps([estimate.server_calls, estimate.validation_token])
 
     def refused(self, error: AdobeError) -> Flow[None]:
-        """Find out whether another job is the reason, also one with a status that Adobe does not document."""
-        yield from self._refuse_if_busy(JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
+        """Find out whether another job is the reason: one that runs, or has ended since the suite was found free.
+
+        A status that Adobe does not document counts as running here.
+        """
+        jobs = yield from self._suite_jobs()
+        self._refuse_if_busy(jobs, JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
+        if self.ended_before is not None:
+            self._refuse_if_busy([job for job in jobs if job.id not in self.ended_before], *JobState)
 
     def create(self, since: datetime, secret: str | None) -> Flow[DeletionJob]:
         """Create the job with the token of the estimate."""
@@ -441,18 +451,21 @@ class RepairWork:
                 "Nothing was submitted."
             )
 
-    def _refuse_if_busy(self, *states: JobState) -> Flow[None]:
+    def _suite_jobs(self) -> Flow[tuple[DeletionJob, ...]]:
         from airflow_provider_adobe_deletion.adobe import data_repair
 
         jobs: tuple[DeletionJob, ...] = yield data_repair.list_jobs(self.report_suite_id)
+        return jobs
+
+    def _refuse_if_busy(self, jobs: Sequence[DeletionJob], *states: JobState) -> None:
         running = [job for job in jobs if job.state in states]
         if not running:
             return
         if self.wait_if_busy:
             raise Blocked(running[0], f"Adobe repairs a report suite ({self.report_suite_id}) one job at a time")
         raise BusyError(
-            f"Report suite {self.report_suite_id} has a running job, {running[0].id}, and Adobe takes one at a time. "
-            "Nothing was submitted."
+            f"Report suite {self.report_suite_id} is busy with job {running[0].id} ({running[0].status}), and Adobe "
+            "takes one at a time. Nothing was submitted."
         )
 
 

@@ -18,6 +18,7 @@ from airflow_provider_adobe_deletion.hooks.adobe import AdobeHook
 from airflow_provider_adobe_deletion.operators.data_repair import (
     AdobeDataRepairEstimateOperator,
     AdobeDataRepairJobOperator,
+    RepairWork,
 )
 from airflow_provider_adobe_deletion.sensors.data_repair import AdobeDataRepairJobSensor
 from airflow_provider_adobe_deletion.simulator import Fault
@@ -275,7 +276,7 @@ class TestBusySuite:
 
     def test_fails_if_told_to(self, adobe, make_context):
         self.running(make_context)
-        with pytest.raises(AirflowException, match="has a running job"):
+        with pytest.raises(AirflowException, match="is busy with job"):
             repair(if_busy="fail").execute(make_context())
         assert len(posts(adobe)) == 1
 
@@ -304,6 +305,34 @@ class TestBusySuite:
             thread.join(20)
         assert len(set(results.values())) == 2
         assert sorted(entry.status for entry in posts(adobe)) == [201, 201, 400]
+
+    @pytest.mark.parametrize("if_busy", ["wait", "fail"])
+    def test_a_job_that_started_and_ended_in_between_is_the_reason_of_a_refusal(
+        self, adobe, make_context, monkeypatch, if_busy
+    ):
+        """When the refusal is looked into, nothing runs any more."""
+        original = RepairWork.refused
+
+        def look_later(work, error):
+            adobe.advance(60)
+            yield from original(work, error)
+
+        def create_after_another(*args):
+            monkeypatch.setattr(data_repair, "create_job", original_create)
+            self.running(make_context)
+            return original_create(*args)
+
+        original_create = data_repair.create_job
+        monkeypatch.setattr(RepairWork, "refused", look_later)
+        monkeypatch.setattr(data_repair, "create_job", create_after_another)
+        adobe.settings.repair_seconds = 30.0
+        task = repair(if_busy=if_busy, wait_for_completion=False)
+        if if_busy == "fail":
+            with pytest.raises(AirflowException, match=r"busy with job \S+ \(complete\)"):
+                task.execute(make_context())
+        else:
+            task.execute(make_context())
+        assert [entry.status for entry in posts(adobe)] == ([201, 400] if if_busy == "fail" else [201, 400, 201])
 
 
 class TestSubmitsOnce:
