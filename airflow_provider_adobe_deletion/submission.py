@@ -53,6 +53,7 @@ ADOPT = "adopt"
 _CLOCK_SKEW = timedelta(minutes=5)
 _VISIBLE_WITHIN = timedelta(minutes=2)
 _LOOKS_UNTIL_ABSENT = 3
+_MOST_LOOKS = 12
 _FIRST_WAIT = 5.0
 _LONGEST_WAIT = 60.0
 _POSTS_PER_RUN = 3
@@ -444,7 +445,7 @@ class Submission:
         :param patient: whether a job that ended badly is no answer before the settle time has passed, because
             one that took its place may not be visible yet.
         """
-        looks, pause = 0, _FIRST_WAIT
+        looks, complete_looks, pause = 0, 0, _FIRST_WAIT
         while True:
             search = work.find(since - _CLOCK_SKEW)
             if search is None:
@@ -456,8 +457,11 @@ class Submission:
             if candidates and (alive or not patient or (looks + 1 >= _LOOKS_UNTIL_ABSENT and settled_in <= 0)):
                 return _pick(work, candidates)
             looks += 1
-            if looks >= _LOOKS_UNTIL_ABSENT and settled_in <= 0:
-                if not found.complete or self._on_ambiguous == FAIL:
+            # A list that moves while it is read may be seen whole the next time.
+            complete_looks = complete_looks + 1 if found.complete else 0
+            absent = complete_looks >= _LOOKS_UNTIL_ABSENT
+            if settled_in <= 0 and (absent or looks >= _MOST_LOOKS):
+                if not absent or self._on_ambiguous == FAIL:
                     raise IndeterminateError(_advice(work, since))
                 log.warning("Adobe shows no job for %s since %s, so it counts as never created.", work.what, since)
                 return None

@@ -7,6 +7,7 @@ import gzip
 import json
 import logging
 import re
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -47,6 +48,8 @@ pytestmark = pytest.mark.usefixtures("short_waits")
 
 OTHER_DATASET = "66a92c5910df2d1767de13f3"
 CANARY = "canary.person@example.com"
+NOT_ALL_OF_IT = {"results": [], "total": 5}
+"""A list of work orders that was not seen whole."""
 NOON = datetime(2031, 3, 15, 12, tzinfo=UTC)
 
 
@@ -366,6 +369,19 @@ class TestSubmitsOnce:
         adobe.faults.add(Fault(method="POST", path="/workorder", when="before", abort=True))
         clean_up(identities={"Email": emails(20)}).execute(make_context(store=MemoryStore()))
         assert sizes(adobe) == [10, 10]
+
+    @pytest.mark.parametrize(("incomplete", "posted"), [(9, 2), (None, 1)])
+    def test_a_list_that_is_not_seen_whole_is_read_again_before_a_person_is_asked(
+        self, adobe, make_context, incomplete, posted
+    ):
+        adobe.faults.add(Fault(method="POST", path="/workorder", when="before", abort=True))
+        adobe.faults.add(
+            Fault(path="/workorder$", method="GET", after=1, times=incomplete, status=200, body=NOT_ALL_OF_IT)
+        )
+        outcome = pytest.raises(AirflowFailException, match="unknown") if incomplete is None else nullcontext()
+        with outcome:
+            clean_up(identities={"Email": emails(5)}).execute(make_context(store=MemoryStore()))
+        assert len(posts(adobe)) == posted
 
     def test_the_first_generation_cannot_be_searched_so_a_person_decides(self, adobe, make_context):
         adobe.settings.hygiene_generation = 1
