@@ -228,6 +228,7 @@ class TestOnKill:
         assert [job["removed"] for job in adobe.jobs()] == [True]
 
 
+@pytest.mark.timing
 async def test_200_waits_on_slow_answers_do_not_hold_up_the_event_loop(monkeypatch):
     """A 10 ms heartbeat is never late by more than 100 ms. Adobe runs in another process, as it does in life."""
     with subprocess.Popen(
