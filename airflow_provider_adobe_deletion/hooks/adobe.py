@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
 from airflow_provider_adobe_deletion import parameters
@@ -21,11 +22,12 @@ from airflow_provider_adobe_deletion.adobe.client import AdobeClient, RetryPolic
 from airflow_provider_adobe_deletion.adobe.config import AdobeConfig
 from airflow_provider_adobe_deletion.adobe.errors import AdobeConfigError, AdobeError
 from airflow_provider_adobe_deletion.adobe.organisation import check_company, check_sandbox
-from airflow_provider_adobe_deletion.connection_form import ui_field_behaviour, widgets
+from airflow_provider_adobe_deletion.connection_form import FIELDS, ui_field_behaviour, widgets
 
 # How long a looked-up connection serves those who come next; a look-up takes the triggerer's supervisor 45 ms.
 _CONNECTION_SECONDS = 60.0
 _FAILED_CONNECTION_SECONDS = 5.0
+_NO_SECRETS = frozenset(field.name for field in FIELDS if not field.secret)
 
 
 @dataclass
@@ -133,7 +135,7 @@ class AdobeHook(BaseHook):
         :raises AdobeConfigError: the connection holds a value that cannot be right.
         """
         connection = self.get_connection(self.adobe_conn_id)
-        return AdobeClient(self._config(connection, connection.extra_dejson), on_secret=mask_secret)
+        return AdobeClient(self._config(connection), on_secret=mask_secret)
 
     @asynccontextmanager
     async def aclient(self, place: Mapping[str, str] | None = None) -> AsyncIterator[AdobeClient]:
@@ -174,7 +176,7 @@ class AdobeHook(BaseHook):
 
     async def _look_up(self) -> AdobeConfig:
         connection = await get_async_connection(self.adobe_conn_id)
-        return self._config(connection, await get_async_extra_dejson(connection))
+        return self._config(connection)
 
     def test_connection(self) -> tuple[bool, str]:
         """Prove the credentials, and each service that the connection is set up for. Changes nothing.
@@ -192,13 +194,28 @@ class AdobeHook(BaseHook):
         except AdobeError as error:
             return False, str(error)
 
-    def _config(self, connection: Any, extra: Any) -> AdobeConfig:
-        if not isinstance(extra, dict):
-            raise AdobeConfigError("The Adobe connection's extra must be a JSON object.")
+    def _config(self, connection: Any) -> AdobeConfig:
         try:
-            return AdobeConfig.from_connection(connection.login, connection.password, extra)
+            return AdobeConfig.from_connection(connection.login, connection.password, _extra(connection))
         except AdobeConfigError as error:
             raise AdobeConfigError(f"{error} (Connection {self.adobe_conn_id!r}.)") from None
+
+
+def _extra(connection: Any) -> dict[str, Any]:
+    """Return the connection's extra, and have the logs mask what it may hold of secrets.
+
+    Airflow's own ``extra_dejson`` would mask the sandbox and the addresses, too, or warn that they are too short.
+    """
+    try:
+        extra = json.loads(connection.extra or "{}")
+    except (ValueError, RecursionError):
+        extra = None
+    if not isinstance(extra, dict):
+        raise AdobeConfigError("The Adobe connection's extra must be a JSON object.")
+    hidden = {name: value for name, value in extra.items() if name not in _NO_SECRETS}
+    if hidden:
+        mask_secret(hidden)
+    return extra
 
 
 def _checks(config: AdobeConfig) -> Iterator[Flow[str]]:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -160,6 +161,27 @@ async def test_a_cancelled_user_does_not_take_the_connection_from_the_others(ado
     await entered.wait()
     first.cancel()
     assert await second
+
+
+def test_of_the_extra_what_may_be_secret_is_masked_and_nothing_else(adobe, monkeypatch):
+    """A sandbox or an address that logs show as *** would hide where something is deleted."""
+    seen = []
+    monkeypatch.setattr("airflow_provider_adobe_deletion.hooks.adobe.mask_secret", seen.append)
+    connection = adobe.jwt_connection(client_secret="typed in the wrong place")
+    monkeypatch.setenv("AIRFLOW_CONN_ADOBE_DEFAULT", json.dumps(connection))
+    with AdobeHook().client:
+        pass
+    names = {"private_key", "client_secret"}
+    assert [value for value in seen if isinstance(value, dict)] == [{name: connection["extra"][name] for name in names}]
+
+
+@pytest.mark.parametrize("extra", ["[]", "5", "no JSON p8e-in-it", "[" * 100_000])
+def test_an_extra_that_is_no_object_is_refused(adobe, monkeypatch, extra):
+    connection = SimpleNamespace(**{**adobe.connection(), "extra": extra})
+    monkeypatch.setattr(AdobeHook, "get_connection", lambda self, conn_id: connection)
+    with pytest.raises(AdobeConfigError, match="extra must be a JSON object") as refused:
+        AdobeHook().client  # noqa: B018
+    assert "p8e" not in str(refused.value)
 
 
 def test_minted_tokens_are_masked(adobe, hook, monkeypatch):
