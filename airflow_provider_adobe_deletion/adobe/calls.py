@@ -4,7 +4,7 @@ A ``Call`` says what to ask and how to read the answer; it sends nothing. ``Adob
 ``AdobeClient.asend`` send it, so each endpoint is written once and the worker and the triggerer
 cannot drift apart.
 
-A flow is a generator that yields calls, pauses and polls and returns a result. ``AdobeClient.run`` and
+A flow is a generator that yields calls, pauses, polls and what to log, and returns a result. ``AdobeClient.run`` and
 ``AdobeClient.arun`` drive it. What takes several calls (walk a list, submit and check the echo, wait
 for a job) is a flow for the same reason that a single call is a value.
 """
@@ -99,7 +99,20 @@ class Poll:
     latest: float = 0.0
 
 
-Step: TypeAlias = "Call[Any] | Pause | Poll"
+@dataclass(frozen=True)
+class Tell:
+    """A step of a flow that logs.
+
+    On an event loop it is done in a thread. A triggerer's logs go to its supervisor, which does not read them while it
+    sends, and sends at once what thousands of triggers need: with the loop held up by a full pipe, neither would go on.
+
+    :param write: logs.
+    """
+
+    write: Callable[[], None]
+
+
+Step: TypeAlias = "Call[Any] | Pause | Poll | Tell"
 Flow: TypeAlias = Generator[Step, Any, T]
 
 _EMPTY_TEMPLATES = ("None", "null", "undefined", "nan", "NaN")

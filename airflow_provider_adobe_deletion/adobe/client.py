@@ -21,6 +21,7 @@ A 429 holds back every call of the credential in this process, not only the one 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import json
 import logging
 import re
@@ -39,7 +40,7 @@ from tenacity.wait import wait_random_exponential
 from airflow_provider_adobe_deletion import __version__
 from airflow_provider_adobe_deletion.adobe.auth import TOKEN_REQUEST, AdobeAuth, sent_token
 from airflow_provider_adobe_deletion.adobe.board import Board
-from airflow_provider_adobe_deletion.adobe.calls import Call, Flow, Pause, Poll, Reply, Service, Step
+from airflow_provider_adobe_deletion.adobe.calls import Call, Flow, Pause, Poll, Reply, Service, Step, Tell
 from airflow_provider_adobe_deletion.adobe.channel import Channel, http_options, timeout
 from airflow_provider_adobe_deletion.adobe.config import AdobeConfig
 from airflow_provider_adobe_deletion.adobe.data_repair import Company, choose_company, discover
@@ -213,7 +214,8 @@ class AdobeClient:
                 raise failed.pop()
             return await self._aexchange(call)
 
-        result: T = await AsyncRetrying(sleep=asyncio.sleep, **self._retrying(call))(again)
+        policy = self._retrying(call) | {"before_sleep": _log_repeat_aside, "sleep": asyncio.sleep}
+        result: T = await AsyncRetrying(**policy)(again)
         return result
 
     def run(self, flow: Flow[T]) -> T:
@@ -284,6 +286,9 @@ class AdobeClient:
         if isinstance(step, Pause):
             time.sleep(step.seconds)
             return None
+        if isinstance(step, Tell):
+            step.write()
+            return None
         if isinstance(step, Poll):
             return self.run(alone(step, self.config.cloud, self._lists))
         return self.send(step)
@@ -291,6 +296,9 @@ class AdobeClient:
     async def _astep(self, step: Step) -> Any:
         if isinstance(step, Pause):
             await asyncio.sleep(step.seconds)
+            return None
+        if isinstance(step, Tell):
+            await asyncio.to_thread(step.write)
             return None
         if isinstance(step, Poll):
             return await self._board.poll(step)
@@ -301,7 +309,7 @@ class AdobeClient:
             "retry": retry_if_exception(partial(self.policy.should_repeat, call)),
             "wait": self.policy.wait,
             "stop": stop_after_attempt(self.policy.attempts),
-            "before_sleep": partial(_log_repeat, call),
+            "before_sleep": lambda state: _repeat_logger(state)(),
             "reraise": True,
         }
 
@@ -407,10 +415,18 @@ def _service_headers(config: AdobeConfig, service: Service) -> dict[str, str]:
     return headers
 
 
-def _log_repeat(call: Call[Any], state: RetryCallState) -> None:
+def _repeat_logger(state: RetryCallState) -> Callable[[], None]:
+    """Return what logs that a call is to be repeated."""
     error = state.outcome.exception() if state.outcome else None
     pause = state.next_action.sleep if state.next_action else 0.0
-    log.warning("%s Trying again in %.1f s (attempt %d).", error, pause, state.attempt_number + 1)
+    text = "%s Trying again in %.1f s (attempt %d)."
+    return partial(log.warning, text, error, pause, state.attempt_number + 1)
+
+
+def _log_repeat_aside(state: RetryCallState) -> None:
+    """Log that a call is to be repeated, without holding up the event loop; see :class:`Tell`."""
+    write = partial(contextvars.copy_context().run, _repeat_logger(state))
+    asyncio.get_running_loop().run_in_executor(None, write)
 
 
 def _broken(call: Call[Any], error: httpx.HTTPError, sent_at: datetime) -> AdobeError:

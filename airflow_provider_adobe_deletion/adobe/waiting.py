@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
-from airflow_provider_adobe_deletion.adobe.calls import Flow, Poll
+from airflow_provider_adobe_deletion.adobe.calls import Flow, Poll, Tell
 from airflow_provider_adobe_deletion.adobe.errors import AdobeAPIError, AdobeAuthError, AdobeError, AdobeNotFoundError
 from airflow_provider_adobe_deletion.adobe.jobs import DeletionJob, JobKind, JobRef, JobState
 from airflow_provider_adobe_deletion.adobe.lookup import is_outage
@@ -180,6 +181,7 @@ class Watch:
         self._asked_wait = 0.0
         self._credential_refused = False
         self._looked = False
+        self._told: list[Callable[[], None]] = []
 
     def run(self) -> Flow[WaitResult | None]:
         """Look until the end; or return ``None`` when the credential was refused.
@@ -213,7 +215,17 @@ class Watch:
                 self._missing(ref)
             else:
                 self._failed_look(ref, answer)
+        if self._told:
+            yield Tell(self._write)
         return self._result()
+
+    def _tell(self, level: int, text: str, *values: object) -> None:
+        self._told.append(partial(log.log, level, text, *values))
+
+    def _write(self) -> None:
+        for write in self._told:
+            write()
+        self._told.clear()
 
     def _pending(self) -> tuple[JobRef, ...]:
         return tuple(ref for ref in self._plan.refs if not self._has_ended(ref))
@@ -227,9 +239,10 @@ class Watch:
         self._misses.pop(ref, None)
         before = self._seen.get(ref)
         if before is None or before.status != job.status:
-            log.info("%s %s is %s.", _label(job.ref), job.id, job.status or "without a status")
+            self._tell(logging.INFO, "%s %s is %s.", _label(job.ref), job.id, job.status or "without a status")
             if job.state is JobState.UNKNOWN:
-                log.warning(
+                self._tell(
+                    logging.WARNING,
                     "%s %s has a status that Adobe does not document (%s); waiting on.",
                     _label(job.ref),
                     job.id,
@@ -237,15 +250,21 @@ class Watch:
                 )
         products = job.details.get("products")
         if products and products != (before.details.get("products") if before else None):
-            log.info("%s %s by product: %s.", _label(job.ref), job.id, ", ".join(map(": ".join, products.items())))
+            self._tell(
+                logging.INFO,
+                "%s %s by product: %s.",
+                _label(job.ref),
+                job.id,
+                ", ".join(map(": ".join, products.items())),
+            )
         self._seen[ref] = job
 
     def _missing(self, ref: JobRef) -> None:
         if self._now() - self._plan.submitted_at < _VISIBLE_WITHIN:
-            log.info("%s %s is not visible yet.", _label(ref), ref.id)
+            self._tell(logging.INFO, "%s %s is not visible yet.", _label(ref), ref.id)
             return
         self._misses[ref] = self._misses.get(ref, 0) + 1
-        log.warning("Adobe does not know %s %s.", _LABELS[ref.kind], ref.id)
+        self._tell(logging.WARNING, "Adobe does not know %s %s.", _LABELS[ref.kind], ref.id)
         if self._misses[ref] >= _MISSES_UNTIL_GONE:
             self._seen[ref] = DeletionJob(ref=ref, state=JobState.GONE, status="HTTP 404")
 
@@ -253,12 +272,20 @@ class Watch:
         if isinstance(error, AdobeAPIError | AdobeAuthError):
             self._asked_wait = max(self._asked_wait, error.retry_after or 0.0)
         if is_outage(error):
-            log.warning("Could not look at %s %s now; its deadline stands. %s", _label(ref), ref.id, error)
+            self._tell(
+                logging.WARNING, "Could not look at %s %s now; its deadline stands. %s", _label(ref), ref.id, error
+            )
             return
         self._credential_refused |= isinstance(error, AdobeAuthError)
         refusals = self._refusals[ref] = self._refusals.get(ref, 0) + 1
         self._refusal = _in_short(error)
-        log.warning("Look %d of at most %d in a row was refused: %s", refusals, self._plan.max_poll_failures, error)
+        self._tell(
+            logging.WARNING,
+            "Look %d of at most %d in a row was refused: %s",
+            refusals,
+            self._plan.max_poll_failures,
+            error,
+        )
 
     def _result(self) -> WaitResult | None:
         states = [self._seen[ref].state if ref in self._seen else None for ref in self._plan.refs]

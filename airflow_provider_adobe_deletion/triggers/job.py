@@ -89,7 +89,9 @@ class AdobeJobTrigger(BaseTrigger):
                     result = await client.arun(watch.run())
             except (AdobeConfigError, AirflowException) as error:
                 unusable += 1
-                self.log.warning("Connection %s cannot be used now: %s", self.adobe_conn_id, error)
+                await asyncio.to_thread(
+                    self.log.warning, "Connection %s cannot be used now: %s", self.adobe_conn_id, error
+                )
                 if unusable >= plan.max_poll_failures or utc_now() >= plan.deadline:
                     return WaitResult(Outcome.REFUSED, tuple(ref.to_dict() for ref in plan.refs), str(error)[:200])
                 left = max(0.0, (plan.deadline - utc_now()).total_seconds())

@@ -73,7 +73,7 @@ class AdobeQuotaTrigger(BaseTrigger):
                     outcome, reason = await self._look(client)
                 refusals = 0
             except (AdobeError, AirflowException) as error:
-                self.log.warning("The quota cannot be looked up now: %s", error)
+                await asyncio.to_thread(self.log.warning, "The quota cannot be looked up now: %s", error)
                 outcome, reason = None, type(error).__name__
                 refusals += not (isinstance(error, AdobeError) and is_outage(error))
                 hook.forget_connection()

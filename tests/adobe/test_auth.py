@@ -352,7 +352,7 @@ class TestUnavailable:
             {"abort": True},
             {"abort": True, "when": "after"},
             {"truncate": True},
-            {"delay": 0.25},
+            {"delay": 1.0},
             {"status": 200, "body": "<html>login</html>"},
             {"status": 200, "body": {}},
         ],
@@ -362,7 +362,7 @@ class TestUnavailable:
     def test_ims_is_asked_again_and_the_service_once(
         self, drive: Driver, adobe: Any, connect: Any, monkeypatch: Any, trouble: dict[str, Any], call: Any
     ) -> None:
-        monkeypatch.setattr(channel_module, "TIMEOUT", httpx.Timeout(5.0, read=0.1))
+        monkeypatch.setattr(channel_module, "TIMEOUT", httpx.Timeout(5.0, read=0.5))
         adobe.faults.add(Fault(path="/ims/", **trouble))
         if call is CREATE:
             assert drive.send(connect(), call).target == {"dataset_id": DATASET}
@@ -404,8 +404,8 @@ class TestUnavailable:
         ids=str,
     )
     def test_those_who_wait_share_a_failure(self, adobe: Any, connect: Any, monkeypatch: Any, trouble: Any) -> None:
-        fault = {"delay": 0.25} if trouble == "timeout" else {"delay": 0.05, **trouble}
-        monkeypatch.setattr(channel_module, "TIMEOUT", httpx.Timeout(5.0, read=0.1))
+        fault = {"delay": 1.0} if trouble == "timeout" else {"delay": 0.05, **trouble}
+        monkeypatch.setattr(channel_module, "TIMEOUT", httpx.Timeout(5.0, read=0.5))
         adobe.faults.add(Fault(path="/ims/", times=None, **fault))
         client = connect(policy=ONCE)
 

@@ -56,8 +56,8 @@ ATTEMPTS = 5
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clients give up reading after a tenth of a second instead of 70."""
-    monkeypatch.setattr(channel_module, "TIMEOUT", httpx.Timeout(5.0, read=0.1))
+    """Clients give up reading after half a second instead of 70."""
+    monkeypatch.setattr(channel_module, "TIMEOUT", httpx.Timeout(5.0, read=0.5))
 
 
 def sent(adobe: AdobeSimulator, method: str | None = None) -> int:
@@ -77,8 +77,8 @@ UNCERTAIN = [
     ({"abort": True, "when": "after"}, AdobeInterruptedError),
     ({"truncate": True}, AdobeInterruptedError),
     ({"status": 200, "headers": {"content-encoding": "gzip"}, "body": b"garbage"}, AdobeInterruptedError),
-    ({"delay": 0.3}, AdobeInterruptedError),
-    ({"delay": 0.3, "when": "after"}, AdobeInterruptedError),
+    ({"delay": 1.0}, AdobeInterruptedError),
+    ({"delay": 1.0, "when": "after"}, AdobeInterruptedError),
 ]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_adobe_deletion.adobe import profile
-from airflow_provider_adobe_deletion.adobe.calls import Call, Flow, Pause, Poll
+from airflow_provider_adobe_deletion.adobe.calls import Call, Flow, Pause, Poll, Tell
 from airflow_provider_adobe_deletion.adobe.errors import (
     AdobeAPIError,
     AdobeAuthError,
@@ -101,6 +101,9 @@ class Life:
             if isinstance(step, Poll):
                 assert 0 <= step.earliest <= step.latest
                 outcome = self.run(alone(step, "azure", Lists()))
+                continue
+            if isinstance(step, Tell):
+                step.write()
                 continue
             if isinstance(step, Pause):
                 assert step.seconds >= 0

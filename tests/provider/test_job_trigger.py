@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import logging
 import subprocess
 import sys
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -226,6 +228,52 @@ class TestOnKill:
         killing.cancel()
         await asyncio.gather(*job_trigger._removals)
         assert [job["removed"] for job in adobe.jobs()] == [True]
+
+
+class LoggedFrom(logging.Handler):
+    """Notes which threads log, and what."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[tuple[str, int]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "adobe_deletion" in record.name and "simulator" not in record.name:
+            self.said.append((record.getMessage(), threading.get_ident()))
+
+
+@pytest.fixture
+def logged():
+    handler, root = LoggedFrom(), logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    yield handler.said
+    root.setLevel(level)
+    root.removeHandler(handler)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (None, "is COMPLETED."),
+        ({"status": 503, "times": 12}, "now; its deadline stands."),
+        ({"status": 503, "times": 1}, "Trying again in"),
+        ({"status": 403, "times": None}, "in a row was refused"),
+        ({"status": 404, "times": None}, "Adobe does not know"),
+    ],
+    ids=str,
+)
+async def test_a_log_that_nobody_reads_does_not_hold_up_the_event_loop(adobe, create, logged, fault, said):
+    """Airflow's supervisor does not read a triggerer's logs while it sends what thousands of triggers need."""
+    adobe.settings.profile_seconds = (0.1, 0.3)
+    made = trigger(create(), age=300.0, timeout=400.0)
+    if fault:
+        adobe.faults.add(Fault(method="GET", path="/system/jobs/", **fault))
+    logged.clear()
+    await fired(made)
+    assert any(said in text for text, _ in logged)
+    assert not [text for text, thread in logged if thread == threading.get_ident()]
 
 
 @pytest.mark.timing
