@@ -12,12 +12,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
@@ -125,8 +127,11 @@ class Version:
         shutil.copy(ROOT / "pyproject.toml", place)
         pytest = [str(self._python), "-m", "pytest", "-q", "--tb=short", "--show-capture=no", "-m", "not timing"]
         printed = self._call(*pytest, "tests/provider", cwd=place, patience=900)
-        skipped = [line for line in printed.splitlines() if line.startswith("SKIPPED")]
-        return "\n    ".join([printed.splitlines()[-1], *skipped])
+        skipped: Counter[str] = Counter()
+        for count, reason in re.findall(r"^SKIPPED \[(\d+)\] [^:]+:\d+: (.+)$", printed, re.MULTILINE):
+            skipped[reason] += int(count)
+        reasons = [f"skipped {count}: {reason}" for reason, count in skipped.most_common()]
+        return "\n    ".join([printed.splitlines()[-1], *reasons])
 
     def _call(
         self, *command: str, settings: dict[str, str] | None = None, cwd: Path | None = None, patience: float = 300

@@ -176,7 +176,8 @@ class AdobeHook(BaseHook):
 
     async def _look_up(self) -> AdobeConfig:
         connection = await get_async_connection(self.adobe_conn_id)
-        return self._config(connection)
+        # Telling Airflow what to mask may block.
+        return await asyncio.to_thread(self._config, connection)
 
     def test_connection(self) -> tuple[bool, str]:
         """Prove the credentials, and each service that the connection is set up for. Changes nothing.
