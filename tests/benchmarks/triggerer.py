@@ -18,13 +18,13 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
 
+from tests.benchmarks.waiting_room import our_triggers
 from tests.benchmarks.waits import SIMULATOR, create_jobs, served
 
 DAG = """
@@ -59,10 +59,11 @@ def defer(jobs: list[str], first: int) -> None:
     from airflow.utils.session import create_session
     from sqlalchemy import insert, select, update
 
+    make = our_triggers()
     with create_session() as session:
         session.execute(update(DagRun).values(state="running", end_date=None))
         template = dict(session.execute(select(TaskInstance.__table__)).mappings().first() or {})
-        rows = [Trigger.from_object(trigger_for(job)) for job in jobs]
+        rows = [Trigger.from_object(make(job)) for job in jobs]
         session.add_all(rows)
         session.flush()
         changes = {"state": "deferred", "end_date": None}
@@ -73,25 +74,6 @@ def defer(jobs: list[str], first: int) -> None:
                 for number, row in enumerate(rows, first)
             ],
         )
-
-
-def trigger_for(job: str) -> Any:
-    """Return the trigger that the operator at its defaults would defer to."""
-    from airflow_provider_adobe_deletion.adobe.jobs import JobKind, JobRef
-    from airflow_provider_adobe_deletion.adobe.waiting import WaitPlan
-    from airflow_provider_adobe_deletion.operators.profile import AdobeProfileDeleteJobOperator
-    from airflow_provider_adobe_deletion.triggers.job import AdobeJobTrigger
-
-    operator = AdobeProfileDeleteJobOperator(task_id="t", dataset_id="d")
-    now = datetime.now(UTC)
-    plan = WaitPlan(
-        refs=(JobRef(JobKind.PROFILE, job),),
-        submitted_at=now,
-        deadline=now + timedelta(seconds=operator.completion_timeout),
-        poll_interval=operator.poll_interval,
-        max_poll_interval=operator.max_poll_interval,
-    )
-    return AdobeJobTrigger("adobe_default", plan.to_dict())
 
 
 @dataclass

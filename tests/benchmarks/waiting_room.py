@@ -24,22 +24,14 @@ BEAT = 0.02
 MOST_STARTED_AT_ONCE = 50  # [triggerer] max_trigger_to_select_per_loop
 
 
-def ours() -> tuple[Callable[[str], Any], Callable[[], int]]:
-    """Wait with our trigger, each plan for one job; count what each learns of its job."""
+def our_triggers() -> Callable[[str], Any]:
+    """Return what makes the trigger for a job that our operator defers to at its defaults."""
     from airflow_provider_adobe_deletion.adobe.jobs import JobKind, JobRef
     from airflow_provider_adobe_deletion.adobe.waiting import WaitPlan
     from airflow_provider_adobe_deletion.operators.profile import AdobeProfileDeleteJobOperator
     from airflow_provider_adobe_deletion.triggers.job import AdobeJobTrigger
 
     operator = AdobeProfileDeleteJobOperator(task_id="t", dataset_id="d")
-    observed = itertools.count()
-    next_poll = WaitPlan.next_poll
-
-    def counting(*arguments: Any, **named: Any) -> Any:
-        next(observed)
-        return next_poll(*arguments, **named)
-
-    WaitPlan.next_poll = counting  # type: ignore[method-assign]
 
     def make(job: str) -> Any:
         now = datetime.now(UTC)
@@ -52,8 +44,23 @@ def ours() -> tuple[Callable[[str], Any], Callable[[], int]]:
         )
         return AdobeJobTrigger("adobe_default", plan.to_dict())
 
+    return make
+
+
+def ours() -> tuple[Callable[[str], Any], Callable[[], int]]:
+    """Wait with our trigger, each plan for one job; count what each learns of its job."""
+    from airflow_provider_adobe_deletion.adobe.waiting import WaitPlan
+
+    observed = itertools.count()
+    next_poll = WaitPlan.next_poll
+
+    def counting(*arguments: Any, **named: Any) -> Any:
+        next(observed)
+        return next_poll(*arguments, **named)
+
+    WaitPlan.next_poll = counting  # type: ignore[method-assign]
     # Reading the count would change it.
-    return make, lambda: int(repr(observed)[6:-1])
+    return our_triggers(), lambda: int(repr(observed)[6:-1])
 
 
 def databricks() -> tuple[Callable[[str], Any], None]:
