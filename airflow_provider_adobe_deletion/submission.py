@@ -214,13 +214,13 @@ class Submission:
         if mine.first_try or (self._records.durable and (self._records.any() or not mine.cleared)):
             return None
         log.info("No record of an earlier try; searching Adobe for %s since %s.", work.what, mine.since)
-        job = yield from self._search(work, mine.since, (), self._now(), patient=True)
+        newly_cleared = mine.cleared and mine.first_of_generation
+        job = yield from self._search(work, mine.since, (), self._now(), patient=True, decided=newly_cleared)
         if job is None:
             return None
         if job.state in _ENDED_BADLY and self._repeats_failed(None):
             _log_replaced(job)
             return None
-        newly_cleared = mine.cleared and mine.first_of_generation
         if self._on_clear == RESUBMIT and newly_cleared:
             _refuse_active(job)
             return None
@@ -278,7 +278,8 @@ class Submission:
 
     def _recorded_job(self, work: Work, record: Record) -> Flow[DeletionJob | None]:
         if record.job is None:
-            return (yield from self._search(work, record.at, record.known, record.sent_at))
+            decided = record.generation != self._identity.generation
+            return (yield from self._search(work, record.at, record.known, record.sent_at, decided=decided))
         job = yield from self._look_up(record.job, record.sent_at)
         if job.state is not JobState.GONE and not work.is_of(job):
             raise SubmissionError(
@@ -436,7 +437,14 @@ class Submission:
                 resume, outcome = flow.throw, error
 
     def _search(
-        self, work: Work, since: datetime, known: tuple[str, ...], sent_at: datetime, *, patient: bool = False
+        self,
+        work: Work,
+        since: datetime,
+        known: tuple[str, ...],
+        sent_at: datetime,
+        *,
+        patient: bool = False,
+        decided: bool = False,
     ) -> Flow[DeletionJob | None]:
         """Look for a job that may exist, until it is found or counts as never created.
 
@@ -444,13 +452,22 @@ class Submission:
         :param sent_at: when the request left last.
         :param patient: whether a job that ended badly is no answer before the settle time has passed, because
             one that took its place may not be visible yet.
+        :param decided: whether a person has cleared the task since, so that an absent job may be submitted anew.
         """
         looks, complete_looks, pause = 0, 0, _FIRST_WAIT
         while True:
             search = work.find(since - _CLOCK_SKEW)
             if search is None:
-                raise IndeterminateError(_advice(work, since))
-            found = yield from search
+                raise IndeterminateError(_advice(work, since, "set another submission_key"))
+            try:
+                found = yield from search
+            except AdobeError as error:
+                error.args = (
+                    f"{error} This was to find out whether Adobe has {work.what}, asked for since "
+                    f"{since.isoformat(timespec='seconds')}. Nothing more was submitted; a retry, or a clear of the "
+                    "task, looks again.",
+                )
+                raise
             candidates = [job for job in found.jobs if job.id not in known]
             settled_in = (sent_at + self._settle_time - self._now()).total_seconds()
             alive = any(job.state not in _ENDED_BADLY for job in candidates)
@@ -461,7 +478,9 @@ class Submission:
             complete_looks = complete_looks + 1 if found.complete else 0
             absent = complete_looks >= _LOOKS_UNTIL_ABSENT
             if settled_in <= 0 and (absent or looks >= _MOST_LOOKS):
-                if not absent or self._on_ambiguous == FAIL:
+                if not absent:
+                    raise IndeterminateError(_advice(work, since, "set another submission_key"))
+                if self._on_ambiguous == FAIL and not decided:
                     raise IndeterminateError(_advice(work, since))
                 log.warning("Adobe shows no job for %s since %s, so it counts as never created.", work.what, since)
                 return None
@@ -512,9 +531,9 @@ def _job_name(record: Record) -> str:
     return f"job {record.job.id}" if record.job else "submission"
 
 
-def _advice(work: Work, since: datetime) -> str:
+def _advice(work: Work, since: datetime, submit_anew: str = "clear the task, or set another submission_key,") -> str:
     return (
         f"It is unknown whether Adobe has {work.what}, asked for at {since.isoformat(timespec='seconds')}, and nothing "
         "more was submitted. Look for it at Adobe. If it is there, wait for it with the sensor; if it is certainly "
-        "not, clear the task, or set another submission_key, to submit it anew."
+        f"not, {submit_anew} to submit it anew."
     )

@@ -164,10 +164,14 @@ class AdobeDeletionOperator(BaseOperator):
 
     def _submit(self, context: Context, client: AdobeClient) -> list[Submitted]:
         work = self.work(client.config)
-        self.log.info("Submitting %s, %s.", work.what, place(client.config))
+        self.log.info("Submitting %s, %s.", work.what, self.where(client.config))
         submitted = client.run(self._submission(context, client).obtain(work))
         self.log.info("Job %s at Adobe: %s.", submitted.job.id, work.what)
         return [submitted]
+
+    def where(self, config: AdobeConfig) -> str:
+        """Say where something is deleted, for the log."""
+        return place(config)
 
     def _submission(
         self, context: Context, client: AdobeClient, slot: str = "", *, untried: bool = False

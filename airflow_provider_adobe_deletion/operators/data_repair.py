@@ -290,6 +290,10 @@ class AdobeDataRepairJobOperator(AdobeDeletionOperator, _RepairParameters):
             raise ValueError(f"{name} is set, but there is no value in it: its template rendered to nothing.")
         return value
 
+    def where(self, config: AdobeConfig) -> str:
+        """Say whose data is repaired, for the log; Analytics has no sandboxes."""
+        return f"organisation {config.org_id}, company {config.global_company_id or 'to be discovered'}"
+
     def work(self, config: AdobeConfig) -> RepairWork:
         """Return the repair to submit."""
         if self._work is None:

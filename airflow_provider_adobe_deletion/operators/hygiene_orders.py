@@ -60,7 +60,8 @@ def guarded(what: str) -> Iterator[None]:
         # Where the address itself is wrong (no such protocol, for one), a retry finds it as wrong.
         hopeless = what == "opened" and type(error) is ValueError
         kind = ValueError if hopeless else IdentitiesUnreadableError
-        raise kind(f"identities_path cannot be {what} ({reason}). Nothing was submitted now.") from None
+        advice = " Is what reads such an address installed, as s3fs and the Amazon provider for s3?" if hopeless else ""
+        raise kind(f"identities_path cannot be {what} ({reason}). Nothing was submitted now.{advice}") from None
 
 
 class GuardedStream:

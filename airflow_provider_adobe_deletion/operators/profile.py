@@ -43,7 +43,7 @@ class AdobeProfileDeleteJobOperator(AdobeDeletionOperator):
     :param remove_on_kill: whether the job is removed when somebody ends the waiting task by marking it failed,
         successful or skipped, while the job runs and before the timeout. A job that was there before the task
         asked for it is left alone. Only Azure has a call for it, and Adobe does not promise that it stops a
-        running deletion. On Airflow 2.11 it works for a task that waits in a worker, not for a deferred one.
+        running deletion. Before Airflow 3.3 it works for a task that waits in a worker, not for a deferred one.
     :return: the job's id.
 
     Further parameters: :class:`AdobeDeletionOperator`.

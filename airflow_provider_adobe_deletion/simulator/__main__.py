@@ -6,6 +6,7 @@ import argparse
 import shlex
 import signal
 import threading
+from contextlib import ExitStack
 
 from airflow_provider_adobe_deletion.simulator.server import AdobeSimulator
 
@@ -33,13 +34,25 @@ def main() -> None:
     done = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())
-    with AdobeSimulator(
-        host=options.host, port=options.port, speed=options.speed, profile_shape=options.shape
-    ) as simulator:
-        connection = shlex.quote(simulator.connection_json(auth=options.auth))
+    simulator = AdobeSimulator(host=options.host, port=options.port, speed=options.speed, profile_shape=options.shape)
+    with ExitStack() as running:
+        try:
+            running.enter_context(simulator)
+        except (OSError, OverflowError) as error:
+            parser.error(f"cannot listen on {options.host}, port {options.port}: {error}")
+        fitting: dict[str, str] = {"auth": options.auth}
+        if options.shape == "aws":
+            fitting |= {"cloud": "aws", "sandbox_id": _sandbox_id(simulator)}
+        connection = shlex.quote(simulator.connection_json(**fitting))
         print(f"Adobe simulator at {simulator.url}", flush=True)
         print(f"export AIRFLOW_CONN_ADOBE_DEFAULT={connection}", flush=True)
         done.wait()
+
+
+def _sandbox_id(simulator: AdobeSimulator) -> str:
+    """Return the id of the sandbox that connections name."""
+    name = simulator.connection_extra()["sandbox_name"]
+    return next(sandbox.id for sandbox in simulator.settings.sandboxes if sandbox.name == name)
 
 
 if __name__ == "__main__":

@@ -573,11 +573,11 @@ class TestPacer:
         assert len(times) == 9
         assert times[8] - times[0] > 0.35
 
-    def test_it_is_12_in_6_seconds_for_each_credential(self, adobe: Any, connect: Any) -> None:
+    def test_it_is_12_in_little_more_than_6_seconds_for_each_credential(self, adobe: Any, connect: Any) -> None:
         connect(sandbox_name="prod").send(data_repair.discover())
         (pacer,) = client_module._pacers.values()
         assert [pacer.reserve() for _ in range(11)] == [0.0] * 11
-        assert 5.5 < pacer.reserve() <= 6.0
+        assert 6.0 < pacer.reserve() <= 6.5
 
     def test_platform_calls_are_not_paced(self, drive: Driver, adobe: Any, connect: Any) -> None:
         def many() -> Flow[None]:

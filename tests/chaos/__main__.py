@@ -43,14 +43,16 @@ def _print(report: Report, options: argparse.Namespace) -> None:
     print(f"kills               {sum(report.kills.values())}: {_listed(report.kills)}")
     print(f"faults at Adobe     {sum(report.faults.values())}: {_listed(report.faults)}")
     print(f"jobs found          {report.adopted} times; absent for good {report.repeated} times")
-    print(f"jobs created        {verdict.jobs}")
+    print(f"jobs created        {verdict.jobs} (one a task, and of every third run 5 and 3)")
     print(f"duplicates          {len(verdict.duplicates)}")
-    print(f"losses              {len(verdict.losses)}")
+    print(f"losses              {len(verdict.losses)} (runs that failed, or lack a job or the id of one)")
     print(f"wall time           {report.seconds / 60:.1f} minutes")
+    print("All is well." if report.good else "FAILED.")
 
 
 def _listed(counts: dict[str, int]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))
+    struck = sorted((item for item in counts.items() if item[1]), key=lambda item: -item[1])
+    return "; ".join(f"{count} {name}" for name, count in struck)
 
 
 if __name__ == "__main__":

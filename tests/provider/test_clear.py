@@ -7,13 +7,17 @@ import logging
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_adobe_deletion.simulator import Fault
 from airflow_provider_adobe_deletion.task_state import identity
 
 from .conftest import DATASET
 from .services import SECONDS, SUITE, Task, every_memory, every_service, ids
 
 pytestmark = pytest.mark.usefixtures("short_waits", "slow_jobs")
+
+CREATES = r"/(system/jobs|job|workorder)$"
 
 
 @pytest.fixture
@@ -74,6 +78,31 @@ class TestAdopt:
         created = len(ids(adobe))
         assert task.try_it() == second
         assert len(ids(adobe)) == created
+
+
+@every_service
+@every_memory
+@pytest.mark.parametrize("on_clear", ["adopt", "resubmit"])
+def test_whoever_was_asked_whether_a_job_exists_and_clears_the_task_has_decided(adobe, task, on_clear):
+    options = {"on_ambiguous": "fail", "on_clear": on_clear}
+    adobe.faults.add(Fault(method="POST", path=CREATES, when="before", abort=True))
+    with pytest.raises(AirflowFailException, match="if it is certainly not, clear the task, or set another"):
+        task.try_it(**options)
+    assert ids(adobe) == []
+    task.clear()
+    assert task.try_it(**options) == ids(adobe)
+
+
+@every_service
+@every_memory
+def test_who_clears_too_early_gets_the_job_that_shows_later(adobe, task):
+    adobe.settings.list_lag = 1.0
+    adobe.faults.add(Fault(method="POST", path=CREATES, when="after", abort=True))
+    with pytest.raises(AirflowFailException, match="It is unknown whether"):
+        task.try_it(on_ambiguous="fail")
+    adobe.advance(2)
+    task.clear()
+    assert task.try_it(on_ambiguous="fail") == ids(adobe)
 
 
 @every_service

@@ -243,6 +243,20 @@ class TestValidation:
         assert [str(job["id"]) for job in repairs(adobe)] == [job_id]
 
 
+@pytest.mark.parametrize(("company", "said"), [("exampl0", "exampl0"), (None, "to be discovered")])
+def test_the_log_says_whose_data_is_repaired(adobe, make_context, monkeypatch, caplog, capsys, company, said):
+    monkeypatch.setenv("AIRFLOW_CONN_ADOBE_DEFAULT", adobe.connection_json(global_company_id=company))
+    caplog.set_level(logging.INFO)
+    repair(wait_for_completion=False).execute(make_context())
+    # Airflow 3 prints what a task logs; Airflow 2 does not.
+    lines = [
+        text for text in (caplog.text + capsys.readouterr().out).splitlines() if "Submitting a Data Repair" in text
+    ]
+    assert lines
+    assert all(f"company {said}." in line for line in lines)
+    assert not [line for line in lines if "sandbox" in line], "Analytics has none"
+
+
 class TestBusySuite:
     def running(self, make_context) -> str:
         return repair(date_range_start="2026-07-01", date_range_end="2026-07-02", wait_for_completion=False).execute(

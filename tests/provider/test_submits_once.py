@@ -74,12 +74,14 @@ class TestARetry:
         assert len(posts(adobe)) == len(ids(adobe)) + 1
 
     @pytest.mark.parametrize("when", ["before", "after"])
-    def test_submits_nothing_while_the_search_fails(self, adobe, task, dies_unsure, when):
+    @pytest.mark.parametrize(("status", "final"), [(500, False), (403, True)])
+    def test_submits_nothing_while_the_search_fails(self, adobe, task, dies_unsure, when, status, final):
         dies_unsure(when)
-        adobe.faults.add(Fault(method="GET", path=CREATE, times=None, status=500))
-        with pytest.raises(AirflowException) as caught:
+        adobe.faults.add(Fault(method="GET", path=CREATE, times=None, status=status))
+        said = "This was to find out whether Adobe has .* Nothing more was submitted; .* looks again"
+        with pytest.raises(AirflowException, match=said) as caught:
             task.try_it()
-        assert not isinstance(caught.value, AirflowFailException), "a later retry may be able to search"
+        assert isinstance(caught.value, AirflowFailException) == final, "a later retry may be able to search"
         assert len(posts(adobe)) == 1
         adobe.faults.clear()
         assert task.try_it() == ids(adobe)

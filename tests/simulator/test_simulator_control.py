@@ -155,7 +155,9 @@ def test_command_line(number: signal.Signals) -> None:
         url = process.stdout.readline().split()[-1]
         export = process.stdout.readline()
         assert export.startswith("export AIRFLOW_CONN_ADOBE_DEFAULT='{")
-        assert json.loads(export.split("=", 1)[1].strip().strip("'"))["extra"]["ims_url"] == url
+        extra = json.loads(export.split("=", 1)[1].strip().strip("'"))["extra"]
+        assert (extra["ims_url"], extra["cloud"]) == (url, "aws")
+        assert extra["sandbox_id"], "Profile jobs on AWS are addressed by it"
         settings = httpx.get(f"{url}{CONTROL}/settings").json()
         assert (settings["speed"], settings["profile_shape"]) == (5.0, "aws")
         httpx.post(f"{url}{CONTROL}/reset")
@@ -167,3 +169,16 @@ def test_command_line(number: signal.Signals) -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_a_port_in_use_is_said_in_one_line(adobe: AdobeSimulator) -> None:
+    port = adobe.url.rsplit(":", 1)[1]
+    done = subprocess.run(
+        [sys.executable, "-m", "airflow_provider_adobe_deletion.simulator", "--port", port],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert f"cannot listen on 127.0.0.1, port {port}" in done.stderr
+    assert "Traceback" not in done.stderr
