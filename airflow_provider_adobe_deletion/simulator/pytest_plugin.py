@@ -43,15 +43,15 @@ def airflow_db() -> None:
 
 
 @pytest.fixture
-def run_dag(airflow_db: None) -> Callable[[Any], Any]:
-    """Return a function that runs a DAG object with ``dag.test()`` and returns the run.
+def run_dag(airflow_db: None) -> Callable[..., Any]:
+    """Return a function that runs a DAG object with ``dag.test()`` and returns the run; ``conf`` are its params.
 
     Airflow 3 runs only DAGs that it has serialized, which this does; the DAG need not be in the DAGs folder.
     """
 
-    def run(dag: Any) -> Any:
+    def run(dag: Any, conf: dict[str, Any] | None = None) -> Any:
         _serialize(dag)
-        return dag.test()
+        return dag.test(run_conf=conf)
 
     return run
 

@@ -38,6 +38,12 @@ def test_profile_delete(adobe, run_dag, shape):
     assert {job["id"] for job in report} == {job["id"] for job in adobe.jobs()}
 
 
+def test_a_run_s_conf_gives_its_params(adobe, run_dag):
+    adobe.settings.profile_seconds = (0.2, 0.5)
+    run_dag(load("example_adobe_profile_delete"), conf={"dataset_id": "5c802d3cd83fc114b741c4ff"})
+    assert "5c802d3cd83fc114b741c4ff" in [job["target"]["datasetId"] for job in adobe.jobs()]
+
+
 def test_data_repair_rollout(adobe, run_dag, monkeypatch):
     monkeypatch.setenv("EXAMPLE_POLL_SECONDS", "0.1")
     adobe.settings.repair_seconds = 0.2
