@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_deletion.adobe.data_repair import Estimate
     from airflow_provider_adobe_deletion.adobe.data_repair_builder import Repair
     from airflow_provider_adobe_deletion.adobe.jobs import DeletionJob
+
+log = logging.getLogger(__name__)
 
 LOCAL = "local"
 SERVER = "server"
@@ -445,6 +448,10 @@ class RepairWork:
 
         estimate: Estimate = yield data_repair.estimate(self.report_suite_id, self.start, self.end)
         self._refuse_cost(estimate.server_calls)
+        allowed = "any number" if self.max_server_calls is None else f"at most {self.max_server_calls}"
+        log.info(
+            "Adobe estimates %d server calls (%s allowed), digest %s.", estimate.server_calls, allowed, self.digest
+        )
         return estimate
 
     def _refuse_cost(self, server_calls: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import re
 import threading
 import time
 from typing import Any
@@ -241,6 +242,14 @@ class TestValidation:
         adobe.settings.validate_only_answer = "job"
         job_id = repair(definition_checks="server").execute(make_context(store=MemoryStore()))
         assert [str(job["id"]) for job in repairs(adobe)] == [job_id]
+
+
+def test_the_log_says_what_a_repair_will_cost_and_its_digest(adobe, make_context, caplog):
+    caplog.set_level(logging.INFO)
+    repair(wait_for_completion=False, max_server_calls=5_000_000).execute(make_context())
+    assert re.search(
+        r"Adobe estimates \d+ server calls \(at most 5000000 allowed\), digest [0-9a-f]{16}\.", caplog.text
+    )
 
 
 @pytest.mark.parametrize(("company", "said"), [("exampl0", "exampl0"), (None, "to be discovered")])
