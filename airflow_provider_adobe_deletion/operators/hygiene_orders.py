@@ -60,7 +60,9 @@ def guarded(what: str) -> Iterator[None]:
         # Where the address itself is wrong (no such protocol, for one), a retry finds it as wrong.
         hopeless = what == "opened" and type(error) is ValueError
         kind = ValueError if hopeless else IdentitiesUnreadableError
-        advice = " Is what reads such an address installed, as s3fs and the Amazon provider for s3?" if hopeless else ""
+        advice = (
+            " What reads such an address (for s3, the Amazon provider and s3fs) may be missing." if hopeless else ""
+        )
         raise kind(f"identities_path cannot be {what} ({reason}). Nothing was submitted now.{advice}") from None
 
 
